@@ -1,0 +1,165 @@
+"""Bencoding (BEP 3): integers, byte strings, lists and dictionaries ↔ bytes.
+
+Contract of every decoder here: returns the value, or raises BencodeError with the offset. Strict
+decoding takes the canonical form only (keys sorted and unique), which is what makes an info-hash
+mean one thing; `strict=False` tolerates unsorted keys, as trackers and peers send them. Leading
+zeros, `-0`, depth and size limits hold in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from engine.errors import BencodeError
+
+Value: TypeAlias = "int | bytes | list[Value] | dict[bytes, Value]"
+Encodable: TypeAlias = (
+    "int | bytes | str | Sequence[Encodable] | Mapping[bytes, Encodable] | Mapping[str, Encodable]"
+)
+
+MAX_DEPTH = 64
+MAX_DIGITS = 20
+"""Digits of an integer or a length: 2^64 fits, and nobody can make us parse a megabyte of them."""
+
+
+def encode(value: Encodable) -> bytes:
+    """Encode canonically. Text becomes UTF-8. Raises TypeError on what bencode has no form for."""
+    parts: list[bytes] = []
+    _encode(value, parts)
+    return b"".join(parts)
+
+
+def _encode(value: Encodable, parts: list[bytes]) -> None:
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bool):
+        raise TypeError("bencode has no booleans; say 0 or 1")
+    if isinstance(value, int):
+        parts.append(b"i%de" % value)
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        parts.append(b"%d:" % len(value))
+        parts.append(bytes(value))
+    elif isinstance(value, Mapping):
+        parts.append(b"d")
+        items = {
+            key.encode() if isinstance(key, str) else bytes(key): item
+            for key, item in value.items()
+        }
+        for key in sorted(items):
+            parts.append(b"%d:%b" % (len(key), key))
+            _encode(items[key], parts)
+        parts.append(b"e")
+    elif isinstance(value, Sequence):
+        parts.append(b"l")
+        for item in value:
+            _encode(item, parts)
+        parts.append(b"e")
+    else:
+        raise TypeError(f"bencode has no form for {type(value).__name__}")
+
+
+def decode(data: bytes, *, strict: bool = True) -> Value:
+    """Decode one value that fills `data` exactly."""
+    value, end = decode_prefix(data, strict=strict)
+    if end != len(data):
+        raise BencodeError(f"{len(data) - end} bytes of rubbish behind the value")
+    return value
+
+
+def decode_dict(data: bytes, *, strict: bool = True) -> dict[bytes, Value]:
+    """Decode a dictionary that fills `data` exactly."""
+    value = decode(data, strict=strict)
+    if not isinstance(value, dict):
+        raise BencodeError("not a dictionary")
+    return value
+
+
+def decode_prefix(data: bytes, *, strict: bool = True) -> tuple[Value, int]:
+    """Decode the value that `data` begins with; returns it and the offset behind it."""
+    return _decode(bytes(data), 0, 0, strict)
+
+
+def spans(data: bytes, *, strict: bool = True) -> dict[bytes, tuple[int, int]]:
+    """Map each key of the dictionary in `data` to the (start, end) of its raw value.
+
+    An info-hash is taken over these raw bytes, never over a re-encoding (BEP 3).
+    """
+    if data[:1] != b"d":
+        raise BencodeError("not a dictionary")
+    found: dict[bytes, tuple[int, int]] = {}
+    at = 1
+    while data[at : at + 1] != b"e":
+        key, at = _string(data, at)
+        _, end = _decode(data, at, 1, strict)
+        found[key] = (at, end)
+        at = end
+    return found
+
+
+def _decode(data: bytes, at: int, depth: int, strict: bool) -> tuple[Value, int]:
+    if depth > MAX_DEPTH:
+        raise BencodeError(f"nested deeper than {MAX_DEPTH} at byte {at}")
+    kind = data[at : at + 1]
+    if kind.isdigit():
+        return _string(data, at)
+    if kind == b"i":
+        end = data.find(b"e", at, at + MAX_DIGITS + 3)
+        if end < 0:
+            raise BencodeError(f"integer without an end at byte {at}")
+        return _integer(data[at + 1 : end], at, sign=True), end + 1
+    if kind == b"l":
+        return _list(data, at, depth, strict)
+    if kind == b"d":
+        return _dict(data, at, depth, strict)
+    if not kind:
+        raise BencodeError(f"ends in the middle, at byte {at}")
+    raise BencodeError(f"no bencode at byte {at}: {kind!r}")
+
+
+def _list(data: bytes, at: int, depth: int, strict: bool) -> tuple[list[Value], int]:
+    items: list[Value] = []
+    at += 1
+    while data[at : at + 1] != b"e":
+        item, at = _decode(data, at, depth + 1, strict)
+        items.append(item)
+    return items, at + 1
+
+
+def _dict(data: bytes, at: int, depth: int, strict: bool) -> tuple[dict[bytes, Value], int]:
+    items: dict[bytes, Value] = {}
+    last: bytes | None = None
+    at += 1
+    while data[at : at + 1] != b"e":
+        key_at = at
+        if not data[at : at + 1].isdigit():
+            what = "ends in the middle" if at >= len(data) else "key is not a string"
+            raise BencodeError(f"{what}, at byte {at}")
+        key, at = _string(data, at)
+        if key in items:
+            raise BencodeError(f"key {key[:40]!r} twice, at byte {key_at}")
+        if strict and last is not None and key < last:
+            raise BencodeError(f"keys out of order at byte {key_at}: {key[:40]!r}")
+        items[key], at = _decode(data, at, depth + 1, strict)
+        last = key
+    return items, at + 1
+
+
+def _string(data: bytes, at: int) -> tuple[bytes, int]:
+    colon = data.find(b":", at, at + MAX_DIGITS + 1)
+    if colon < 0:
+        raise BencodeError(f"string without a length at byte {at}")
+    length = _integer(data[at:colon], at, sign=False)
+    end = colon + 1 + length
+    if end > len(data):
+        raise BencodeError(f"string of {length} bytes at byte {at} runs past the end")
+    return data[colon + 1 : end], end
+
+
+def _integer(digits: bytes, at: int, *, sign: bool) -> int:
+    plain = digits[1:] if sign and digits[:1] == b"-" else digits
+    if not plain.isdigit():
+        raise BencodeError(f"no integer at byte {at}: {digits[:24]!r}")
+    if plain[:1] == b"0" and digits != b"0":
+        raise BencodeError(f"integer with a leading zero or -0 at byte {at}")
+    return int(digits)

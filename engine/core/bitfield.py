@@ -1,0 +1,121 @@
+"""A set of piece indexes, in the bit order of BEP 3: piece 0 is the high bit of byte 0.
+
+Invariant: the spare bits behind the last piece are zero, and `count` is the number of set bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.errors import ProtocolError
+
+_BITS_OF_BYTE = tuple(tuple(bit for bit in range(8) if byte & (0x80 >> bit)) for byte in range(256))
+
+
+class Bitfield:
+    """`size` pieces, of which `count` are set. Indexing does not check bounds beyond the bytes."""
+
+    __slots__ = ("_bytes", "count", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.count = 0
+        self._bytes = bytearray((size + 7) // 8)
+
+    @classmethod
+    def full(cls, size: int) -> Bitfield:
+        field = cls(size)
+        field._bytes[:] = b"\xff" * len(field._bytes)
+        if size % 8:
+            field._bytes[-1] = 0xFF00 >> (size % 8) & 0xFF
+        field.count = size
+        return field
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview, size: int) -> Bitfield:
+        """Read a BEP 3 bitfield. Raises ProtocolError on a wrong length or a set spare bit."""
+        if len(data) != (size + 7) // 8:
+            raise ProtocolError(f"bitfield of {len(data)} bytes for {size} pieces")
+        if size % 8 and data[-1] & (0xFF >> (size % 8)):
+            raise ProtocolError("bitfield with spare bits set")
+        field = cls(size)
+        field._bytes[:] = data
+        field.count = int.from_bytes(data, "big").bit_count()
+        return field
+
+    def to_bytes(self) -> bytes:
+        return bytes(self._bytes)
+
+    def copy(self) -> Bitfield:
+        twin = Bitfield(self.size)
+        twin._bytes[:] = self._bytes
+        twin.count = self.count
+        return twin
+
+    def __getitem__(self, index: int) -> bool:
+        return bool(self._bytes[index >> 3] & (0x80 >> (index & 7)))
+
+    __contains__ = __getitem__
+
+    def add(self, index: int) -> bool:
+        """Set a bit; True if it was not set before."""
+        mask = 0x80 >> (index & 7)
+        byte = self._bytes[index >> 3]
+        if byte & mask:
+            return False
+        self._bytes[index >> 3] = byte | mask
+        self.count += 1
+        return True
+
+    def discard(self, index: int) -> bool:
+        """Clear a bit; True if it was set before."""
+        mask = 0x80 >> (index & 7)
+        byte = self._bytes[index >> 3]
+        if not byte & mask:
+            return False
+        self._bytes[index >> 3] = byte & ~mask
+        self.count -= 1
+        return True
+
+    @property
+    def is_full(self) -> bool:
+        return self.count == self.size
+
+    def has_any_not_in(self, other: Bitfield) -> bool:
+        """True if a piece is set here that is not set in `other`: the question behind interest."""
+        if self.count == 0 or other.is_full:
+            return False
+        if self.count > other.count:
+            return True
+        mine = int.from_bytes(self._bytes, "big")
+        return bool(mine & ~int.from_bytes(other._bytes, "big"))
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the set indexes, rising."""
+        for number, byte in enumerate(self._bytes):
+            if byte:
+                base = number << 3
+                for bit in _BITS_OF_BYTE[byte]:
+                    yield base + bit
+
+    def missing(self) -> Iterator[int]:
+        """Yield the clear indexes, rising."""
+        for number, byte in enumerate(self._bytes):
+            if byte != 0xFF:
+                base = number << 3
+                for bit in _BITS_OF_BYTE[byte ^ 0xFF]:
+                    if base + bit < self.size:
+                        yield base + bit
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Bitfield):
+            return NotImplemented
+        return self.size == other.size and self._bytes == other._bytes
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Bitfield({self.count}/{self.size})"

@@ -1,0 +1,265 @@
+"""What a .torrent says: Metainfo, Info, FileEntry (BEP 3, 12, 27, 47; web seeds are BEP 19's).
+
+Invariant: an Info that exists is sound; its geometry, hashes and paths were checked. The raw bytes
+of the info dictionary are kept, since the info-hash is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.core import bencode
+from engine.core.bencode import Value
+from engine.core.geometry import Geometry
+from engine.core.identifiers import InfoHash
+from engine.core.safe_path import check_distinct, safe_name, safe_path
+from engine.errors import BencodeError, MetainfoError
+
+MAX_TORRENT_BYTES = 32 * 1024 * 1024
+MAX_PIECE_LENGTH = 64 * 1024 * 1024
+MAX_FILES = 200_000
+MAX_TOTAL_LENGTH = 1 << 50
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file: where it goes (below the save path), its bytes, and where they lie in the torrent."""
+
+    path: tuple[str, ...]
+    """Elements below the save path; the torrent's name is the first, in a single-file torrent the only."""
+    length: int
+    offset: int
+    """Bytes before this file in the torrent."""
+    is_pad: bool = False
+    """BEP 47: zeros that align the next file; never on disk."""
+    is_executable: bool = False
+    is_hidden: bool = False
+    symlink: tuple[str, ...] | None = None
+    """BEP 47: target, below the torrent's own folder."""
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The info dictionary, checked."""
+
+    name: str
+    piece_length: int
+    pieces: bytes
+    """20 bytes of SHA-1 for each piece."""
+    files: tuple[FileEntry, ...]
+    is_private: bool
+    is_single_file: bool
+    info_hash: InfoHash
+    raw: bytes = field(repr=False)
+    """The bencoded info dictionary as it came."""
+
+    @property
+    def total_length(self) -> int:
+        return self.files[-1].end if self.files else 0
+
+    @property
+    def geometry(self) -> Geometry:
+        return Geometry(self.total_length, self.piece_length)
+
+    def piece_hash(self, index: int) -> bytes:
+        return self.pieces[index * 20 : index * 20 + 20]
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Info:
+        """Check a raw info dictionary. Raises MetainfoError or BencodeError."""
+        if len(raw) > MAX_TORRENT_BYTES:
+            raise MetainfoError(
+                f"info dictionary of {len(raw)} bytes, more than {MAX_TORRENT_BYTES}"
+            )
+        info = bencode.decode_dict(raw)
+        name = safe_name(_bytes(info, b"name"))
+        piece_length = _integer(info, b"piece length")
+        if not 0 < piece_length <= MAX_PIECE_LENGTH:
+            raise MetainfoError(f"piece length of {piece_length} bytes")
+        if b"files" in info and b"length" in info:
+            raise MetainfoError("both one file and many")
+        if b"files" not in info and b"length" not in info:
+            raise MetainfoError(
+                "v2 only, which this version cannot take" if b"file tree" in info else "no files"
+            )
+        single = b"length" in info
+        files = (_single_file if single else _many_files)(name, info)
+        total = files[-1].end
+        if total > MAX_TOTAL_LENGTH:
+            raise MetainfoError(f"{total} bytes in all, more than {MAX_TOTAL_LENGTH}")
+        pieces = _bytes(info, b"pieces")
+        wanted = Geometry(total, piece_length).piece_count * 20
+        if len(pieces) != wanted:
+            raise MetainfoError(f"pieces of {len(pieces)} bytes where {wanted} belong")
+        return cls(
+            name=name,
+            piece_length=piece_length,
+            pieces=pieces,
+            files=files,
+            is_private=info.get(b"private") == 1,
+            is_single_file=single,
+            info_hash=InfoHash.of(raw),
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Metainfo:
+    """A whole .torrent: the info and what stands around it."""
+
+    info: Info
+    trackers: tuple[tuple[str, ...], ...] = ()
+    """Tiers of announce URLs (BEP 12), unshuffled; without an announce-list one tier of one."""
+    web_seeds: tuple[str, ...] = ()
+    """url-list (BEP 19)."""
+    comment: str = ""
+    created_by: str = ""
+    created_at: int | None = None
+    """Seconds since the epoch."""
+
+    @property
+    def info_hash(self) -> InfoHash:
+        return self.info.info_hash
+
+    @classmethod
+    def parse(cls, data: bytes) -> Metainfo:
+        """Read a .torrent. Raises MetainfoError or BencodeError."""
+        if len(data) > MAX_TORRENT_BYTES:
+            raise MetainfoError(f"a torrent of {len(data)} bytes, more than {MAX_TORRENT_BYTES}")
+        top = bencode.decode_dict(data)
+        if not isinstance(top.get(b"info"), dict):
+            raise MetainfoError("no info dictionary: not a torrent")
+        start, end = bencode.spans(data)[b"info"]
+        created_at = top.get(b"creation date")
+        return cls(
+            info=Info.parse(data[start:end]),
+            trackers=_tiers(top),
+            web_seeds=_web_seeds(top.get(b"url-list")),
+            comment=_text(top.get(b"comment.utf-8", top.get(b"comment"))),
+            created_by=_text(top.get(b"created by")),
+            created_at=created_at if isinstance(created_at, int) else None,
+        )
+
+    def encode(self) -> bytes:
+        """Write the .torrent; the info dictionary keeps its raw bytes."""
+        top: dict[bytes, bencode.Encodable] = {}
+        if self.trackers:
+            top[b"announce"] = self.trackers[0][0]
+            if len(self.trackers) > 1 or len(self.trackers[0]) > 1:
+                top[b"announce-list"] = [list(tier) for tier in self.trackers]
+        if self.comment:
+            top[b"comment"] = self.comment
+        if self.created_by:
+            top[b"created by"] = self.created_by
+        if self.created_at is not None:
+            top[b"creation date"] = self.created_at
+        if self.web_seeds:
+            top[b"url-list"] = list(self.web_seeds)
+        entries = {key: bencode.encode(value) for key, value in top.items()} | {
+            b"info": self.info.raw
+        }
+        body = b"".join(b"%d:%b%b" % (len(key), key, entries[key]) for key in sorted(entries))
+        return b"d" + body + b"e"
+
+
+def _bytes(source: Mapping[bytes, Value], key: bytes) -> bytes:
+    value = source.get(key)
+    if not isinstance(value, bytes):
+        raise MetainfoError(f"{key.decode()!r} is missing or no string")
+    return value
+
+
+def _integer(source: Mapping[bytes, Value], key: bytes) -> int:
+    value = source.get(key)
+    if not isinstance(value, int):
+        raise MetainfoError(f"{key.decode()!r} is missing or no number")
+    return value
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else ""
+
+
+def _length(source: Mapping[bytes, Value], what: str) -> int:
+    length = _integer(source, b"length")
+    if length < 0:
+        raise MetainfoError(f"{what} has {length} bytes")
+    return length
+
+
+def _single_file(name: str, info: Mapping[bytes, Value]) -> tuple[FileEntry, ...]:
+    return (_entry((name,), _length(info, repr(name)), 0, info, name),)
+
+
+def _many_files(name: str, info: Mapping[bytes, Value]) -> tuple[FileEntry, ...]:
+    listed = info[b"files"]
+    if not isinstance(listed, list) or not listed:
+        raise MetainfoError("an empty list of files")
+    if len(listed) > MAX_FILES:
+        raise MetainfoError(f"{len(listed)} files, more than {MAX_FILES}")
+    files: list[FileEntry] = []
+    offset = 0
+    for item in listed:
+        if not isinstance(item, dict):
+            raise MetainfoError("a file that is no dictionary")
+        path = _path(item.get(b"path.utf-8", item.get(b"path")))
+        files.append(_entry((name, *path), _length(item, repr(path[-1])), offset, item, name))
+        offset = files[-1].end
+    check_distinct(file.path for file in files if not file.is_pad)
+    return tuple(files)
+
+
+def _path(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(part, bytes) for part in value):
+        raise MetainfoError("a file path that is no list of strings")
+    return safe_path(value)
+
+
+def _entry(
+    path: tuple[str, ...], length: int, offset: int, source: Mapping[bytes, Value], name: str
+) -> FileEntry:
+    attributes = source.get(b"attr", b"")
+    attributes = attributes if isinstance(attributes, bytes) else b""
+    symlink = None
+    if b"l" in attributes:
+        if length:
+            raise MetainfoError(f"symlink {'/'.join(path)!r} with {length} bytes of its own")
+        symlink = (name, *_path(source.get(b"symlink path")))
+    return FileEntry(
+        path=path,
+        length=length,
+        offset=offset,
+        is_pad=b"p" in attributes,
+        is_executable=b"x" in attributes,
+        is_hidden=b"h" in attributes,
+        symlink=symlink,
+    )
+
+
+def _tiers(top: Mapping[bytes, Value]) -> tuple[tuple[str, ...], ...]:
+    listed = top.get(b"announce-list")
+    tiers = []
+    if isinstance(listed, list):
+        for tier in listed:
+            if isinstance(tier, list):
+                urls = tuple(
+                    _text(url).strip() for url in tier if isinstance(url, bytes) and url.strip()
+                )
+                if urls:
+                    tiers.append(urls)
+    if not tiers and (url := _text(top.get(b"announce")).strip()):
+        tiers.append((url,))
+    return tuple(tiers)
+
+
+def _web_seeds(value: object) -> tuple[str, ...]:
+    urls: Sequence[object] = value if isinstance(value, list) else [value]
+    return tuple(_text(url) for url in urls if isinstance(url, bytes) and url)
+
+
+__all__ = ["BencodeError", "FileEntry", "Info", "Metainfo", "MetainfoError"]

@@ -1,0 +1,85 @@
+"""Rates: a token bucket that limits, and an estimate that measures. Time is an argument, in seconds."""
+
+from __future__ import annotations
+
+import math
+
+
+class TokenBucket:
+    """Lets `rate` bytes a second pass, with a burst of `burst_s` seconds' worth; rate 0 = no limit."""
+
+    __slots__ = ("_burst_s", "_level", "_stamp", "rate")
+
+    def __init__(self, rate: int, now: float, *, burst_s: float = 0.25) -> None:
+        self.rate = rate
+        self._burst_s = burst_s
+        self._level = rate * burst_s
+        self._stamp = now
+
+    def set_rate(self, rate: int, now: float) -> None:
+        self._refill(now)
+        self.rate = rate
+        self._level = min(self._level, rate * self._burst_s)
+
+    def _refill(self, now: float) -> None:
+        if now > self._stamp:
+            self._level = min(
+                self._level + (now - self._stamp) * self.rate, self.rate * self._burst_s
+            )
+        self._stamp = max(now, self._stamp)
+
+    def available(self, now: float) -> float:
+        """Bytes that may pass now; infinite without a limit, never negative."""
+        if not self.rate:
+            return math.inf
+        self._refill(now)
+        return max(0.0, self._level)
+
+    def take(self, amount: int, now: float) -> None:
+        """Account for bytes that passed. The level may go below zero: a debt that time repays."""
+        if self.rate:
+            self._refill(now)
+            self._level -= amount
+
+    def ready_in(self, amount: int, now: float) -> float:
+        """Seconds until `amount` bytes (at most one burst) may pass."""
+        if not self.rate:
+            return 0.0
+        self._refill(now)
+        wanted = min(amount, self.rate * self._burst_s)
+        return max(0.0, (wanted - self._level) / self.rate)
+
+
+class RateEstimate:
+    """Exponentially weighted bytes a second; `half_life_s` is how fast the past fades."""
+
+    __slots__ = ("_decay", "_pending", "_rate", "_stamp", "total")
+
+    def __init__(self, now: float, *, half_life_s: float = 3.0) -> None:
+        self._decay = math.log(2) / half_life_s
+        self._rate = 0.0
+        self._pending = 0
+        self._stamp = now
+        self.total = 0
+
+    def add(self, amount: int) -> None:
+        """Count bytes. Cheap enough for every batch of the hot road: no clock is read."""
+        self._pending += amount
+        self.total += amount
+
+    def update(self, now: float) -> float:
+        """Fold in what was added since the last update, and return the rate. Call about once a second."""
+        elapsed = now - self._stamp
+        if elapsed > 0:
+            keep = math.exp(-self._decay * elapsed)
+            self._rate = self._rate * keep + self._pending / elapsed * (1 - keep)
+            self._pending = 0
+            self._stamp = now
+            if self._rate < 1:
+                self._rate = 0.0
+        return self._rate
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second as of the last update."""
+        return self._rate

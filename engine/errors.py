@@ -1,0 +1,154 @@
+"""Every error that seedwright raises on purpose; each says whose fault it is and is one clear line.
+
+SeedwrightError
+├── InputError                 the user's or a file's fault; expected; shown as it is, exit code 2
+│   ├── BencodeError           bytes that are not (canonical) bencode                        BEP 3
+│   ├── MetainfoError          a torrent that cannot be what it says                         BEP 3
+│   │   └── UnsafePathError    a file name from the network that must not reach a disk
+│   ├── SettingsError          an unknown setting or a value of the wrong kind
+│   └── SourceError            a SOURCE that cannot be read or fetched
+├── PeerError                  a remote peer's fault; expected; costs its connection
+│   ├── ProtocolError          it broke BEP 3, 6 or 10: bad length, id, index, order
+│   ├── CorruptPeerError       it sent blocks of a piece that failed its hash
+│   └── PeerTimeoutError       it said nothing for too long
+├── TrackerError               a tracker's fault; expected; costs the announce
+│   ├── TrackerFailure         it answered with `failure reason`                             BEP 3 31
+│   ├── TrackerReplyError      it answered with something that is no reply
+│   └── TrackerUnreachable     it did not answer: refused, timed out, no such name
+├── StorageError               the disk's fault; costs the torrent, never the daemon
+│   ├── DiskFullError          no space left (or over a quota)
+│   ├── StorageMissingError    files or folders that should be there are not
+│   └── StorageDeniedError     not permitted, read-only
+└── ControlError               a control request that cannot be served; has a JSON-RPC code
+    ├── BadRequestError        malformed request or parameters
+    ├── UnknownTorrentError    no torrent of that hash or name
+    ├── DuplicateTorrentError  a torrent of that hash is already there
+    └── EngineUnreachable      no engine answers on the socket
+
+Anything else that escapes is our bug: it is logged with its traceback and exits with code 70.
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class SeedwrightError(Exception):
+    """The root. `exit_code` is what the command line ends with when nothing handles the error."""
+
+    exit_code = 1
+
+    def __str__(self) -> str:
+        return " ".join(str(arg) for arg in self.args) or type(self).__name__
+
+
+class InputError(SeedwrightError):
+    exit_code = 2
+
+
+class BencodeError(InputError):
+    pass
+
+
+class MetainfoError(InputError):
+    pass
+
+
+class UnsafePathError(MetainfoError):
+    pass
+
+
+class SettingsError(InputError):
+    pass
+
+
+class SourceError(InputError):
+    pass
+
+
+class PeerError(SeedwrightError):
+    pass
+
+
+class ProtocolError(PeerError):
+    pass
+
+
+class CorruptPeerError(PeerError):
+    pass
+
+
+class PeerTimeoutError(PeerError):
+    pass
+
+
+class TrackerError(SeedwrightError):
+    exit_code = 4
+
+
+class TrackerFailure(TrackerError):  # noqa: N818 - BEP 3 calls it a failure
+    """`retry_in_s` is BEP 31's hint: seconds until the next try, None = unsaid, inf = never."""
+
+    def __init__(self, reason: str, retry_in_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_in_s = retry_in_s
+
+
+class TrackerReplyError(TrackerError):
+    pass
+
+
+class TrackerUnreachable(TrackerError):  # noqa: N818
+    pass
+
+
+class StorageError(SeedwrightError):
+    exit_code = 5
+
+    @classmethod
+    def from_os_error(cls, error: OSError, doing: str) -> StorageError:
+        """Translate an OSError met while `doing` something ("writing /path") into this tree."""
+        kind: type[StorageError] = StorageError
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            kind = DiskFullError
+        elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENXIO):
+            kind = StorageMissingError
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            kind = StorageDeniedError
+        return kind(f"{doing}: {error.strerror or error}")
+
+
+class DiskFullError(StorageError):
+    pass
+
+
+class StorageMissingError(StorageError):
+    pass
+
+
+class StorageDeniedError(StorageError):
+    pass
+
+
+class ControlError(SeedwrightError):
+    """`code` is the JSON-RPC 2.0 error code it travels as."""
+
+    code = -32000
+    exit_code = 3
+
+
+class BadRequestError(ControlError):
+    code = -32602
+
+
+class UnknownTorrentError(ControlError):
+    code = -32001
+
+
+class DuplicateTorrentError(ControlError):
+    code = -32002
+
+
+class EngineUnreachable(ControlError):  # noqa: N818
+    code = -32003
+    exit_code = 6
