@@ -229,7 +229,7 @@ class AddTorrent(Request, frozen=True, kw_only=True):
     paused: bool = False
     preallocate: bool | None = None
     assume_complete: bool = False
-    """Seed at once what a stat says is all there (right sizes); a bad piece found later is fetched."""
+    """Seed at once what a stat says is all there (right sizes); a piece found bad is fetched."""
     reply: ClassVar[Any] = TorrentRow
 
 
@@ -379,7 +379,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):
-    """Notification `view.delta`: what changed since `seq` - 1. A gap in `seq` means: subscribe anew.
+    """Notification `view.delta`: what changed since `seq` - 1. A gap in `seq` means:
+    subscribe anew.
 
     `order` is None when the order of the window did not change; else all of its info-hashes, of
     which the new ones are in `rows`.

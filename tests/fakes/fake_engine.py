@@ -1,0 +1,488 @@
+"""An engine in memory: believable torrents that move only when `tick` says so; a whole EnginePort.
+
+Deterministic: the same `count` and `seed` give the same torrents, and the clock starts at EPOCH and
+stands still between ticks. `calls` holds every command in order; `fail_with` makes the next command
+raise. The first twelve torrents show one of everything (see _SCENES).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from engine.control import schema
+from engine.control.change_log import ChangeLog, Changes
+from engine.control.schema import TorrentState, TrackerState
+from engine.core.compact import Endpoint
+from engine.core.metainfo import Metainfo
+from engine.errors import DuplicateTorrentError, SeedwrightError, SourceError
+
+EPOCH = 1_780_000_000.0
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+_CLIENTS = (
+    "libtorrent 2.0.11",
+    "Transmission 4.0.6",
+    "qBittorrent 5.0.4",
+    "aria2 1.37.0",
+    "Deluge 2.1.1",
+    "seedwright 0.1.0",
+    "unknown",
+)
+_WORKS = (
+    "debian-13.{n}.0-amd64-netinst.iso",
+    "ubuntu-26.04.{n}-desktop-amd64.iso",
+    "archlinux-2026.{n:02}.01-x86_64.iso",
+    "Fedora-Workstation-Live-44-1.{n}",
+    "Blender Open Movies, volume {n}",
+    "LibriVox - Complete Tales, part {n:03}",
+    "wikipedia_en_all_maxi_{n}.zim",
+    "OpenStreetMap planet extract {n}",
+    "Common Voice corpus {n}.0",
+    "Project Gutenberg mirror {n:04}",
+    "日本民謡集 第{n}巻",
+    "Musopen – Sinfonien Nr. {n}",
+)
+_SCENES: tuple[tuple[str, int, TorrentState, float, bool], ...] = (
+    ("debian-13.1.0-amd64-DVD-1.iso", 4_700 * MIB, TorrentState.DOWNLOADING, 0.42, False),
+    ("Big Buck Bunny (2008) 4K 60fps", 642 * MIB, TorrentState.SEEDING, 1.0, False),
+    ("ubuntu-26.04-live-server-amd64.iso", 2_600 * MIB, TorrentState.DOWNLOADING, 0.07, False),
+    ("archlinux-2026.05.01-x86_64.iso", 1_150 * MIB, TorrentState.PAUSED, 0.63, False),
+    ("Sintel – Durian Open Movie Project", 5_300 * MIB, TorrentState.SEEDING, 1.0, True),
+    ("wikipedia_en_all_maxi_2026-04.zim", 109 * GIB, TorrentState.CHECKING, 0.31, False),
+    ("LibriVox: Der Zauberberg", 890 * MIB, TorrentState.ERROR, 0.55, False),
+    ("日本民謡集 – 第三巻 (FLAC)", 1_720 * MIB, TorrentState.DOWNLOADING, 0.995, False),
+    ("OpenStreetMap planet-260504.osm.pbf", 84 * GIB, TorrentState.DOWNLOADING, 0.0, False),
+    ("README.txt", 137, TorrentState.SEEDING, 1.0, False),
+    ("an empty file", 0, TorrentState.SEEDING, 1.0, False),
+    ("It goes " + "on and on " * 18 + "[the end]", 3 * GIB, TorrentState.PAUSED, 0.2, True),
+)  # fmt: skip
+
+
+@dataclass(slots=True, eq=False)
+class FakeTorrent:
+    """One torrent; also the Brief of itself."""
+
+    info_hash: str
+    name: str
+    size: int
+    state: TorrentState
+    have: int
+    added_at: float
+    is_private: bool = False
+    pace: int = 0
+    """Bytes a second that it moves at, give or take."""
+    down_rate: int = 0
+    up_rate: int = 0
+    downloaded: int = 0
+    uploaded: int = 0
+    peers: int = 0
+    seeds: int = 0
+    checked: float | None = None
+    """Part of a check that is done; None when none runs."""
+    completed_at: float | None = None
+    error: str = ""
+    save_path: str = "/srv/torrents"
+    down_limit: int = 0
+    up_limit: int = 0
+    files: list[schema.FileRow] = field(default_factory=list)
+    extra_peers: list[str] = field(default_factory=list)
+    log: list[schema.LogLine] = field(default_factory=list)
+
+    @property
+    def progress(self) -> float:
+        if self.checked is not None:
+            return self.checked
+        return self.have / self.size if self.size else 1.0
+
+    @property
+    def ratio(self) -> float:
+        return self.uploaded / (self.downloaded or self.size or 1)
+
+    @property
+    def eta_s(self) -> int | None:
+        if self.state is not TorrentState.DOWNLOADING or not self.down_rate:
+            return None
+        return math.ceil((self.size - self.have) / self.down_rate)
+
+    @property
+    def reason(self) -> str:
+        if self.state is TorrentState.DOWNLOADING and not self.down_rate:
+            return "no connected peer has a piece that is missing"
+        return ""
+
+    def row(self) -> schema.TorrentRow:
+        return schema.TorrentRow(
+            info_hash=self.info_hash,
+            name=self.name,
+            state=self.state,
+            size=self.size,
+            have=self.have,
+            progress=self.progress,
+            down_rate=self.down_rate,
+            up_rate=self.up_rate,
+            downloaded=self.downloaded,
+            uploaded=self.uploaded,
+            ratio=self.ratio,
+            peers=self.peers,
+            seeds=self.seeds,
+            eta_s=self.eta_s,
+            is_private=self.is_private,
+            added_at=self.added_at,
+            completed_at=self.completed_at,
+            error=self.error,
+            reason=self.reason,
+        )
+
+
+class FakeEngine:
+    """`count` torrents, of which the first twelve are the scenes; of the others every
+    `active_every`-th moves. `tick` makes the world go on."""
+
+    def __init__(self, count: int = 12, *, seed: int = 7, active_every: int = 5) -> None:
+        self.now = EPOCH
+        self.rng = Random(seed)
+        self.torrents: dict[str, FakeTorrent] = {}
+        self.calls: list[tuple[Any, ...]] = []
+        self.fail_with: SeedwrightError | None = None
+        """Raised, once, by the next command."""
+        self.is_shut_down = False
+        self.down_limit = self.up_limit = 0
+        self._log = ChangeLog()
+        for index in range(count):
+            self._insert(self._invent(index, active_every))
+
+    # ── the world ──
+
+    def tick(self, seconds: float = 1.0) -> None:
+        """Let `seconds` pass: rates wobble, downloads advance and finish, checks advance."""
+        self.now += seconds
+        for torrent in self.torrents.values():
+            if torrent.state is TorrentState.CHECKING:
+                self._check(torrent, seconds)
+            elif torrent.pace and torrent.state in (
+                TorrentState.DOWNLOADING,
+                TorrentState.SEEDING,
+            ):
+                self._move(torrent, seconds)
+
+    def touch(self, info_hash: str) -> None:
+        """Must be called after a test changed a torrent by hand."""
+        self._log.touch(info_hash)
+
+    def named(self, name: str) -> FakeTorrent:
+        return next(each for each in self.torrents.values() if each.name == name)
+
+    def _invent(self, index: int, active_every: int) -> FakeTorrent:
+        rng = self.rng
+        if index < len(_SCENES):
+            name, size, state, progress, is_private = _SCENES[index]
+            is_active = name != "OpenStreetMap planet-260504.osm.pbf" and size > KIB
+        else:
+            name = _WORKS[index % len(_WORKS)].format(n=index // len(_WORKS) + 1)
+            size = int(10 ** rng.uniform(6, 11))
+            state = rng.choice((TorrentState.DOWNLOADING, TorrentState.SEEDING))
+            progress, is_private = rng.random(), rng.random() < 0.1
+            is_active = index % active_every == 0
+        done = state is TorrentState.SEEDING
+        have = size if done else int(size * progress)
+        torrent = FakeTorrent(
+            info_hash=hashlib.sha1(f"{index} {name}".encode()).hexdigest(),
+            name=name,
+            size=size,
+            state=state,
+            have=have,
+            added_at=EPOCH - 3600.0 * (index + 1),
+            is_private=is_private,
+            pace=int(10 ** rng.uniform(4.5, 7.3)) if is_active else 0,
+            downloaded=have,
+            uploaded=int(size * rng.uniform(0, 3)),
+            completed_at=EPOCH - 1800.0 if done else None,
+        )
+        if state is TorrentState.CHECKING:
+            torrent.checked, torrent.have = progress, size
+        if state is TorrentState.ERROR:
+            torrent.error = "writing /srv/torrents: No space left on device"
+        if torrent.pace and state in (TorrentState.DOWNLOADING, TorrentState.SEEDING):
+            torrent.peers = rng.randint(1, 60)
+            torrent.seeds = rng.randint(0, torrent.peers)
+            self._set_rates(torrent)
+        torrent.files = _files(name, size, have)
+        self._note(torrent, "info", "added")
+        return torrent
+
+    def _insert(self, torrent: FakeTorrent) -> None:
+        self.torrents[torrent.info_hash] = torrent
+        self._log.touch(torrent.info_hash)
+
+    def _set_rates(self, torrent: FakeTorrent) -> None:
+        rate = int(torrent.pace * self.rng.uniform(0.7, 1.3))
+        is_seeding = torrent.state is TorrentState.SEEDING
+        torrent.down_rate = 0 if is_seeding else rate
+        torrent.up_rate = rate if is_seeding else rate // 8
+
+    def _move(self, torrent: FakeTorrent, seconds: float) -> None:
+        self._set_rates(torrent)
+        got = min(int(torrent.down_rate * seconds), torrent.size - torrent.have)
+        torrent.have += got
+        torrent.downloaded += got
+        torrent.uploaded += int(torrent.up_rate * seconds)
+        if torrent.state is TorrentState.DOWNLOADING and torrent.have == torrent.size:
+            torrent.state = TorrentState.SEEDING
+            torrent.completed_at = self.now
+            torrent.down_rate = 0
+            self._note(torrent, "info", "complete")
+        self._log.touch(torrent.info_hash)
+
+    def _check(self, torrent: FakeTorrent, seconds: float) -> None:
+        torrent.checked = (torrent.checked or 0.0) + seconds * 512 * MIB / (torrent.size or 1)
+        if torrent.checked >= 1:
+            torrent.checked = None
+            torrent.state = (
+                TorrentState.SEEDING if torrent.have == torrent.size else TorrentState.DOWNLOADING
+            )
+            self._note(torrent, "info", "checked")
+        self._log.touch(torrent.info_hash)
+
+    def _note(self, torrent: FakeTorrent, level: str, text: str) -> None:
+        torrent.log.append(schema.LogLine(at=self.now, level=level, text=text))
+
+    # ── views ──
+
+    def info_hashes(self) -> Collection[str]:
+        return self.torrents.keys()
+
+    @property
+    def revision(self) -> int:
+        return self._log.revision
+
+    def changes(self, since: int) -> Changes:
+        return self._log.since(since)
+
+    def brief(self, info_hash: str) -> FakeTorrent | None:
+        return self.torrents.get(info_hash)
+
+    def row(self, info_hash: str) -> schema.TorrentRow | None:
+        torrent = self.torrents.get(info_hash)
+        return torrent.row() if torrent else None
+
+    def status(self) -> schema.SessionStatus:
+        torrents = self.torrents.values()
+        return schema.SessionStatus(
+            version="0.1.0",
+            started_at=EPOCH - 86_400,
+            listen=["0.0.0.0:6881", "[::]:6881"],
+            torrents=len(torrents),
+            peers=sum(each.peers for each in torrents),
+            down_rate=sum(each.down_rate for each in torrents),
+            up_rate=sum(each.up_rate for each in torrents),
+            downloaded=sum(each.downloaded for each in torrents),
+            uploaded=sum(each.uploaded for each in torrents),
+            down_limit=self.down_limit,
+            up_limit=self.up_limit,
+            disk_queue=0,
+            is_isolated=False,
+        )
+
+    # ── questions about one torrent ──
+
+    def info(self, info_hash: str) -> schema.TorrentInfo:
+        torrent = self.torrents[info_hash]
+        piece_length = 4 * MIB if torrent.size > GIB else 256 * KIB
+        return schema.TorrentInfo(
+            row=torrent.row(),
+            save_path=torrent.save_path,
+            comment="Free as in freedom.",
+            created_by="seedwright 0.1.0",
+            created_at=int(EPOCH - 1e6),
+            piece_length=piece_length,
+            piece_count=-(-torrent.size // piece_length),
+            pieces_have=torrent.have // piece_length,
+            files=len(torrent.files),
+            wasted=torrent.downloaded // 500,
+            availability=torrent.seeds + 0.73 if torrent.peers else 0.0,
+            down_limit=torrent.down_limit,
+            up_limit=torrent.up_limit,
+            active_s=self.now - torrent.added_at,
+        )
+
+    def files(self, info_hash: str) -> list[schema.FileRow]:
+        torrent = self.torrents[info_hash]
+        torrent.files = _shares(torrent.files, torrent.have)
+        return torrent.files
+
+    def peers(self, info_hash: str) -> list[schema.PeerRow]:
+        torrent = self.torrents[info_hash]
+        rng = Random(info_hash)
+        rows = []
+        for index in range(torrent.peers):
+            is_seed = index < torrent.seeds
+            v4 = f"{rng.randint(11, 99)}.{rng.randint(0, 255)}.{rng.randint(0, 255)}.{index + 1}"
+            host = f"[2001:db8::{index + 1:x}]" if index % 7 == 6 else v4
+            share = 2 * (index + 1) / (torrent.peers * (torrent.peers + 1))
+            rows.append(
+                schema.PeerRow(
+                    address=f"{host}:{rng.randint(1025, 65535)}",
+                    client=rng.choice(_CLIENTS),
+                    progress=1.0 if is_seed else rng.random(),
+                    down_rate=int(torrent.down_rate * share),
+                    up_rate=int(torrent.up_rate * share),
+                    downloaded=int(torrent.downloaded * share),
+                    uploaded=int(torrent.uploaded * share),
+                    flags=rng.choice(("D", "d", "DU", "U", "u", "dS", "DO")) + ("H" * is_seed),
+                    source=rng.choice(("tracker", "incoming", "manual", "resume")),
+                )
+            )
+        return rows
+
+    def trackers(self, info_hash: str) -> list[schema.TrackerRow]:
+        torrent = self.torrents[info_hash]
+        return [
+            schema.TrackerRow(
+                url="https://tracker.example.org/announce",
+                tier=0,
+                state=TrackerState.WORKING,
+                seeders=torrent.seeds * 9,
+                leechers=torrent.peers * 4,
+                downloads=12_345,
+                peers=50,
+                next_announce_in_s=1800.0 - (self.now - EPOCH) % 1800.0,
+                last_announce_at=self.now - (self.now - EPOCH) % 1800.0,
+            ),
+            schema.TrackerRow(
+                url="udp://tracker.example.net:6969",
+                tier=1,
+                state=TrackerState.FAILING,
+                message="it did not answer: timed out",
+                next_announce_in_s=60.0,
+            ),
+        ]
+
+    def log(self, info_hash: str) -> list[schema.LogLine]:
+        return list(self.torrents[info_hash].log)
+
+    # ── commands ──
+
+    async def add(self, request: schema.AddTorrent) -> str:
+        self._called("add", request)
+        info_hash, name, size, files = _source(request)
+        if info_hash in self.torrents:
+            raise DuplicateTorrentError(f"{name} is already there")
+        torrent = FakeTorrent(
+            info_hash=info_hash,
+            name=name,
+            size=size,
+            state=TorrentState.PAUSED if request.paused else TorrentState.DOWNLOADING,
+            have=0,
+            added_at=self.now,
+            pace=MIB,
+            save_path=request.save_path or "/srv/torrents",
+            files=files,
+            extra_peers=list(request.peers),
+        )
+        self._note(torrent, "info", "added")
+        self._insert(torrent)
+        return info_hash
+
+    async def pause(self, info_hashes: Sequence[str]) -> None:
+        self._called("pause", list(info_hashes))
+        for torrent in self._each(info_hashes):
+            torrent.state, torrent.checked = TorrentState.PAUSED, None
+            torrent.down_rate = torrent.up_rate = torrent.peers = torrent.seeds = 0
+            self._note(torrent, "info", "paused")
+
+    async def resume(self, info_hashes: Sequence[str]) -> None:
+        self._called("resume", list(info_hashes))
+        for torrent in self._each(info_hashes):
+            if torrent.state in (TorrentState.PAUSED, TorrentState.ERROR):
+                is_done = torrent.have == torrent.size
+                torrent.state = TorrentState.SEEDING if is_done else TorrentState.DOWNLOADING
+                torrent.error = ""
+                self._note(torrent, "info", "resumed")
+
+    async def recheck(self, info_hashes: Sequence[str]) -> None:
+        self._called("recheck", list(info_hashes))
+        for torrent in self._each(info_hashes):
+            torrent.state, torrent.checked, torrent.error = TorrentState.CHECKING, 0.0, ""
+            torrent.down_rate = torrent.up_rate = 0
+
+    async def announce(self, info_hashes: Sequence[str]) -> None:
+        self._called("announce", list(info_hashes))
+
+    async def remove(self, info_hashes: Sequence[str], *, delete_data: bool) -> None:
+        self._called("remove", list(info_hashes), delete_data)
+        for info_hash in info_hashes:
+            if self.torrents.pop(info_hash, None):
+                self._log.remove(info_hash)
+
+    async def add_peer(self, info_hashes: Sequence[str], peer: Endpoint) -> None:
+        self._called("add_peer", list(info_hashes), peer)
+        for torrent in self._each(info_hashes):
+            torrent.extra_peers.append(str(peer))
+
+    async def set_limits(
+        self, info_hash: str | None, *, down: int | None, up: int | None
+    ) -> schema.SetLimits.Reply:
+        self._called("set_limits", info_hash, down, up)
+        target = self if info_hash is None else self.torrents[info_hash]
+        target.down_limit = target.down_limit if down is None else down
+        target.up_limit = target.up_limit if up is None else up
+        return schema.SetLimits.Reply(down=target.down_limit, up=target.up_limit)
+
+    def shut_down(self) -> None:
+        self._called("shut_down")
+        self.is_shut_down = True
+
+    def _called(self, *call: Any) -> None:
+        self.calls.append(call)
+        error, self.fail_with = self.fail_with, None
+        if error is not None:
+            raise error
+
+    def _each(self, info_hashes: Sequence[str]) -> list[FakeTorrent]:
+        for info_hash in info_hashes:
+            self._log.touch(info_hash)
+        return [self.torrents[info_hash] for info_hash in info_hashes]
+
+
+def _files(name: str, size: int, have: int) -> list[schema.FileRow]:
+    if size < GIB or name.endswith((".iso", ".zim", ".pbf")):
+        return [schema.FileRow(path=name, size=size, have=have)]
+    parts = ("README.txt", "media/part 1.mkv", "media/part 2.mkv", "extras/booklet.pdf")
+    sizes = [2 * KIB, size // 2, size // 3]
+    sizes.append(size - sum(sizes))
+    rows = [
+        schema.FileRow(path=f"{name}/{part}", size=each, have=0)
+        for part, each in zip(parts, sizes, strict=True)
+    ]
+    return _shares(rows, have)
+
+
+def _shares(rows: list[schema.FileRow], have: int) -> list[schema.FileRow]:
+    """Give the files what is there, in their order."""
+    shared = []
+    for row in rows:
+        part = min(row.size, have)
+        have -= part
+        shared.append(schema.FileRow(path=row.path, size=row.size, have=part, is_pad=row.is_pad))
+    return shared
+
+
+def _source(request: schema.AddTorrent) -> tuple[str, str, int, list[schema.FileRow]]:
+    if request.metainfo is not None:
+        info = Metainfo.parse(request.metainfo).info
+        rows = [
+            schema.FileRow(path="/".join(each.path), size=each.length, have=0, is_pad=each.is_pad)
+            for each in info.files
+        ]
+        return str(info.info_hash), info.name, info.total_length, rows
+    source = request.source or ""
+    if "missing" in source:
+        raise SourceError(f"{source}: 404 Not Found")
+    name = source.rpartition("/")[2].removesuffix(".torrent") or "fetched"
+    row = schema.FileRow(path=name, size=700 * MIB, have=0)
+    return hashlib.sha1(source.encode()).hexdigest(), name, 700 * MIB, [row]
