@@ -52,6 +52,11 @@ class Bitfield:
         twin.count = self.count
         return twin
 
+    def assign(self, other: Bitfield) -> None:
+        """Become equal to `other`, of the same size, in place: who holds this object sees it."""
+        self._bytes[:] = other._bytes
+        self.count = other.count
+
     def __getitem__(self, index: int) -> bool:
         return bool(self._bytes[index >> 3] & (0x80 >> (index & 7)))
 
