@@ -1,0 +1,124 @@
+"""Messages → frames, ready to be written (BEP 3, 5, 6, 10).
+
+Every function returns whole frames. The callers are ours, so that a number which does not fit the
+wire is a bug and raises struct.error. `requests` and `pack_piece_header_into` run once per batch
+and once per block: HOT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import starmap
+from struct import Struct
+from typing import Final
+
+from engine.wire.messages import MessageId
+
+PIECE_HEADER_LENGTH: Final = 13
+"""Bytes before the block in a `piece` frame: length prefix, id, index, begin."""
+
+_EMPTY = Struct(">IB")
+_INDEX = Struct(">IBI")
+_SPAN = Struct(">IBIII")
+_PORT = Struct(">IBH")
+_EXTENDED = Struct(">IBB")
+_PIECE = Struct(">IBII")
+_pack_three = Struct(">III").pack
+_pack_piece_into = _PIECE.pack_into
+
+_REQUEST_HEAD = _EMPTY.pack(13, MessageId.REQUEST)
+_HAVE_HEAD = _EMPTY.pack(5, MessageId.HAVE)
+_pack_index = Struct(">I").pack
+
+_KEEP_ALIVE = bytes(4)
+_CHOKE = _EMPTY.pack(1, MessageId.CHOKE)
+_UNCHOKE = _EMPTY.pack(1, MessageId.UNCHOKE)
+_INTERESTED = _EMPTY.pack(1, MessageId.INTERESTED)
+_NOT_INTERESTED = _EMPTY.pack(1, MessageId.NOT_INTERESTED)
+_HAVE_ALL = _EMPTY.pack(1, MessageId.HAVE_ALL)
+_HAVE_NONE = _EMPTY.pack(1, MessageId.HAVE_NONE)
+
+
+def keep_alive() -> bytes:
+    return _KEEP_ALIVE
+
+
+def choke() -> bytes:
+    return _CHOKE
+
+
+def unchoke() -> bytes:
+    return _UNCHOKE
+
+
+def interested() -> bytes:
+    return _INTERESTED
+
+
+def not_interested() -> bytes:
+    return _NOT_INTERESTED
+
+
+def have(index: int) -> bytes:
+    return _INDEX.pack(5, MessageId.HAVE, index)
+
+
+def haves(indexes: Iterable[int]) -> bytes:
+    """One `have` frame per index, to be written at once; nothing for no index."""
+    return b"".join([_HAVE_HEAD + _pack_index(index) for index in indexes])
+
+
+def bitfield(bits: bytes) -> bytes:
+    return _EMPTY.pack(1 + len(bits), MessageId.BITFIELD) + bits
+
+
+def request(index: int, begin: int, length: int) -> bytes:
+    return _SPAN.pack(13, MessageId.REQUEST, index, begin, length)
+
+
+def requests(batch: Sequence[tuple[int, int, int]]) -> bytes:
+    """One `request` frame per (index, begin, length), to be written at once. HOT."""
+    if not batch:
+        return b""
+    return _REQUEST_HEAD + _REQUEST_HEAD.join(starmap(_pack_three, batch))
+
+
+def pack_piece_header_into(
+    buffer: bytearray | memoryview, offset: int, index: int, begin: int, length: int
+) -> None:
+    """Write the 13 bytes before a block of `length` bytes into `buffer` at `offset`. HOT."""
+    _pack_piece_into(buffer, offset, 9 + length, 7, index, begin)
+
+
+def cancel(index: int, begin: int, length: int) -> bytes:
+    return _SPAN.pack(13, MessageId.CANCEL, index, begin, length)
+
+
+def port(dht_port: int) -> bytes:
+    """Tell where our DHT node listens (BEP 5)."""
+    return _PORT.pack(3, MessageId.PORT, dht_port)
+
+
+def suggest(index: int) -> bytes:
+    return _INDEX.pack(5, MessageId.SUGGEST, index)
+
+
+def have_all() -> bytes:
+    return _HAVE_ALL
+
+
+def have_none() -> bytes:
+    return _HAVE_NONE
+
+
+def reject(index: int, begin: int, length: int) -> bytes:
+    return _SPAN.pack(13, MessageId.REJECT, index, begin, length)
+
+
+def allowed_fast(index: int) -> bytes:
+    return _INDEX.pack(5, MessageId.ALLOWED_FAST, index)
+
+
+def extended(ext_id: int, payload: bytes) -> bytes:
+    """`ext_id` is one that the receiver handed out, or 0 for the extension handshake (BEP 10)."""
+    return _EXTENDED.pack(2 + len(payload), MessageId.EXTENDED, ext_id) + payload

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.wire import encoder
+from tests.wire.strategies import u32
+
+batches = st.lists(st.tuples(u32, u32, u32), max_size=70)
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        (encoder.keep_alive(), "00000000"),
+        (encoder.choke(), "0000000100"),
+        (encoder.unchoke(), "0000000101"),
+        (encoder.interested(), "0000000102"),
+        (encoder.not_interested(), "0000000103"),
+        (encoder.have(0x0A0B0C0D), "00000005040a0b0c0d"),
+        (encoder.bitfield(b"\x80\x01"), "00000003058001"),
+        (encoder.request(1, 2, 3), "0000000d06000000010000000200000003"),
+        (encoder.cancel(1, 2, 3), "0000000d08000000010000000200000003"),
+        (encoder.port(6881), "00000003091ae1"),
+        (encoder.suggest(5), "000000050d00000005"),
+        (encoder.have_all(), "000000010e"),
+        (encoder.have_none(), "000000010f"),
+        (encoder.reject(1, 2, 3), "0000000d10000000010000000200000003"),
+        (encoder.allowed_fast(6), "000000051100000006"),
+        (encoder.extended(3, b"\xff"), "000000031403ff"),
+    ],
+)
+def test_golden_frames(frame: bytes, expected: str) -> None:
+    assert frame == bytes.fromhex(expected)
+
+
+@given(batches)
+def test_a_batch_is_the_single_frames_in_a_row(batch: list[tuple[int, int, int]]) -> None:
+    assert encoder.requests(batch) == b"".join(encoder.request(*span) for span in batch)
+
+
+@given(st.lists(u32, max_size=50))
+def test_haves_are_the_single_frames_in_a_row(indexes: list[int]) -> None:
+    assert encoder.haves(indexes) == b"".join(encoder.have(index) for index in indexes)
+
+
+@given(u32, u32, st.integers(0, 2**32 - 10), st.integers(0, 20))
+def test_a_piece_header_touches_its_thirteen_bytes_only(
+    index: int, begin: int, length: int, offset: int
+) -> None:
+    buffer = bytearray(b"\xee" * 40)
+    encoder.pack_piece_header_into(memoryview(buffer), offset, index, begin, length)
+    end = offset + encoder.PIECE_HEADER_LENGTH
+    assert struct.unpack(">IBII", buffer[offset:end]) == (9 + length, 7, index, begin)
+    assert buffer[:offset] + buffer[end:] == b"\xee" * 27
+
+
+def test_numbers_that_do_not_fit_are_our_bug() -> None:
+    with pytest.raises(struct.error):
+        encoder.requests([(0, 0, 1), (-1, 0, 1)])
+    with pytest.raises(struct.error):
+        encoder.have(1 << 32)
