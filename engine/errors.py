@@ -12,7 +12,7 @@ SeedwrightError
 │   ├── CorruptPeerError       it sent blocks of a piece that failed its hash
 │   └── PeerTimeoutError       it said nothing for too long
 ├── TrackerError               a tracker's fault; expected; costs the announce
-│   ├── TrackerFailure         it answered with `failure reason`                             BEP 3 31
+│   ├── TrackerFailure         it answered with `failure reason`                             BEP 31
 │   ├── TrackerReplyError      it answered with something that is no reply
 │   └── TrackerUnreachable     it did not answer: refused, timed out, no such name
 ├── StorageError               the disk's fault; costs the torrent, never the daemon

@@ -40,7 +40,7 @@ def endpoint(host: str, port: int) -> Endpoint:
 
 
 def split_host_port(text: str) -> tuple[str, int]:
-    """Split "host:port" or "[v6]:port"; the host may be a name. Port 0 is allowed. Raises InputError."""
+    """Split "host:port" or "[v6]:port"; the host may be a name, the port 0. Raises InputError."""
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]

@@ -24,10 +24,10 @@ MAX_TOTAL_LENGTH = 1 << 50
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One file: where it goes (below the save path), its bytes, and where they lie in the torrent."""
+    """One file: where it goes below the save path, and where its bytes lie in the torrent."""
 
     path: tuple[str, ...]
-    """Elements below the save path; the torrent's name is the first, in a single-file torrent the only."""
+    """Elements below the save path; the first is the torrent's name, the only one of a lone file."""
     length: int
     offset: int
     """Bytes before this file in the torrent."""

@@ -1,4 +1,7 @@
-"""Rates: a token bucket that limits, and an estimate that measures. Time is an argument, in seconds."""
+"""Rates: a token bucket that limits, and an estimate that measures.
+
+Time is an argument, in seconds of any clock that does not jump.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 
 
 class TokenBucket:
-    """Lets `rate` bytes a second pass, with a burst of `burst_s` seconds' worth; rate 0 = no limit."""
+    """Lets `rate` bytes a second pass, in bursts of `burst_s` seconds' worth; rate 0 = no limit."""
 
     __slots__ = ("_burst_s", "_level", "_stamp", "rate")
 
@@ -68,7 +71,7 @@ class RateEstimate:
         self.total += amount
 
     def update(self, now: float) -> float:
-        """Fold in what was added since the last update, and return the rate. Call about once a second."""
+        """Fold in what was added since, and return the rate. Must be called about once a second."""
         elapsed = now - self._stamp
         if elapsed > 0:
             keep = math.exp(-self._decay * elapsed)
