@@ -1,0 +1,398 @@
+"""Which blocks to ask which peer for (BEP 3): begun pieces first, then rarest first, then end game.
+
+A wanted piece that we lack is unbegun, begun (some block free, requested or received) or complete
+(all blocks received, being verified and written) – exactly one. Invariants: a block is asked only
+of a peer that has its piece, of one peer at a time outside of the end game, of two at most in it.
+It sends nothing and knows no clock; the caller moves the requests that it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from engine.core.bitfield import Bitfield
+from engine.core.geometry import BLOCK_LENGTH, Geometry
+from engine.swarm.availability import Availability
+from engine.swarm.partial_pieces import PartialPiece, Receipt, Request
+
+if TYPE_CHECKING:
+    from random import Random
+
+PeerT = TypeVar("PeerT", bound=Hashable)
+
+RANDOM_FIRST_PIECES = 4
+"""Until this many pieces are had they are chosen at random: something to trade, soon, is worth more
+than a rare piece, which is slow to get because few peers have it."""
+
+
+class PiecePicker(Generic[PeerT]):
+    """The picker of one torrent. Peers are opaque keys, hashable and compared by identity.
+
+    `have` is shared with the caller, and written by `piece_verified` and `piece_lost` only.
+    `wanted` is copied; None = all. `can_begin(index)` is asked before a piece is begun, and must
+    reserve what the piece needs (a buffer) when it says yes: the piece is then begun for certain.
+    """
+
+    ACCEPTED: Receipt[PeerT] = Receipt(True, False)
+    COMPLETED: Receipt[PeerT] = Receipt(True, True)
+    UNWANTED: Receipt[PeerT] = Receipt(False, False)
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        have: Bitfield,
+        rng: Random,
+        *,
+        wanted: Bitfield | None = None,
+        can_begin: Callable[[int], bool] | None = None,
+    ) -> None:
+        self.geometry = geometry
+        self.have = have
+        self.availability = Availability(geometry.piece_count)
+        self.duplicate_bytes = 0
+        """Received, but not wanted (any more)."""
+        self.failed_bytes = 0
+        """Received in pieces that failed their hash or lost their buffer."""
+        self._rng = rng
+        self._can_begin = can_begin
+        self._masks = self.availability.masks
+        self._peers: dict[PeerT, tuple[Bitfield, int]] = {}
+        """Each peer's live bitfield, and the mask of what was counted of it."""
+        self._begun: dict[int, PartialPiece[PeerT]] = {}
+        self._open: dict[int, PartialPiece[PeerT]] = {}
+        """The begun and wanted pieces that have free blocks, in the order they got them."""
+        self._completed: dict[int, PartialPiece[PeerT]] = {}
+        had = self._masks.of(have)
+        self._wanted = self._masks.full if wanted is None else self._masks.of(wanted)
+        self._lacking = self._wanted ^ (self._wanted & had)
+        self._unbegun = self._lacking
+        self.missing_count = self._lacking.bit_count()
+        """Wanted pieces that we do not have yet."""
+
+    # ── peers ─────────────────────────────────────────────────────────────────────────────────────
+
+    def peer_added(self, peer: PeerT, pieces: Bitfield) -> None:
+        """Count a peer's pieces; again, when a bitfield, HAVE ALL or HAVE NONE replaced them.
+
+        `pieces` is the caller's live object: change it first, then report by `peer_gained`.
+        """
+        self._uncount(peer)
+        mask = self._masks.of(pieces)
+        self._peers[peer] = pieces, mask
+        if mask == self._masks.full:
+            self.availability.add_seed()
+        else:
+            self.availability.add_mask(mask)
+
+    def peer_gained(self, peer: PeerT, index: int) -> bool:
+        """Count one more piece of a known peer; True if we want it and do not have it."""
+        pieces, mask = self._peers[peer]
+        bit = self._masks.bit(index)
+        if not mask & bit:
+            grown = mask | bit
+            self._peers[peer] = pieces, grown
+            if grown == self._masks.full:
+                self.availability.remove_mask(mask)
+                self.availability.add_seed()
+            else:
+                self.availability.add_mask(bit)
+        return bool(self._lacking & bit)
+
+    def peer_removed(self, peer: PeerT) -> None:
+        """Forget a peer and all that it was asked for. Unknown peers are ignored."""
+        self.release_all(peer)
+        self._uncount(peer)
+
+    def _uncount(self, peer: PeerT) -> None:
+        known = self._peers.pop(peer, None)
+        if known is not None:
+            if known[1] == self._masks.full:
+                self.availability.remove_seed()
+            else:
+                self.availability.remove_mask(known[1])
+
+    # ── interest ──────────────────────────────────────────────────────────────────────────────────
+
+    def is_interesting(self, pieces: Bitfield) -> bool:
+        """True if a wanted piece that we lack is among them."""
+        if pieces.is_full:
+            return self.missing_count > 0
+        return bool(self._lacking and self._lacking & self._masks.of(pieces))
+
+    def interested_in(self, index: int) -> bool:
+        return bool(self._lacking & self._masks.bit(index))
+
+    @property
+    def is_finished(self) -> bool:
+        """True if every wanted piece is on disk."""
+        return not self.missing_count
+
+    @property
+    def is_end_game(self) -> bool:
+        """True while every missing block is requested, received or on its way to the disk."""
+        return not self._unbegun and not self._open and bool(self._begun)
+
+    @property
+    def wasted_bytes(self) -> int:
+        return self.duplicate_bytes + self.failed_bytes
+
+    def set_wanted(self, wanted: Bitfield | None) -> None:
+        """Change which pieces are wanted. Begun ones that are not any more become `evictable`."""
+        self._wanted = self._masks.full if wanted is None else self._masks.of(wanted)
+        self._lacking = self._wanted ^ (self._wanted & self._masks.of(self.have))
+        self.missing_count = self._lacking.bit_count()
+        busy = self._masks.of_indexes([*self._begun, *self._completed])
+        self._unbegun = self._lacking ^ (self._lacking & busy)
+        self._open.clear()
+        for partial in self._begun.values():
+            self._reopen(partial)
+
+    # ── picking ───────────────────────────────────────────────────────────────────────────────────
+
+    def pick(
+        self,
+        peer: PeerT,
+        pieces: Bitfield,
+        count: int,
+        *,
+        allowed: Collection[int] | None = None,
+        slow: bool = False,
+    ) -> list[Request]:
+        """Choose up to `count` blocks to ask this peer for, and mark them as requested by it.
+
+        `pieces` is what the peer has. `allowed` limits the choice to these pieces (BEP 6, while the
+        peer chokes us). A `slow` peer keeps out of the pieces that others work on as long as it can
+        have one of its own, since it would hold them up.
+        """
+        picked: list[Request] = []
+        if count <= 0 or not pieces.count:
+            return picked
+        if self._open:
+            self._pick_begun(peer, pieces, count, allowed, picked, alone=slow)
+        if len(picked) < count and self._unbegun:
+            self._pick_unbegun(peer, pieces, count, allowed, picked)
+        if slow and len(picked) < count and self._open:
+            self._pick_begun(peer, pieces, count, allowed, picked, alone=False)
+        if not picked and self.is_end_game:
+            self._pick_requested(peer, pieces, count, allowed, picked)
+        return picked
+
+    def _pick_begun(
+        self,
+        peer: PeerT,
+        pieces: Bitfield,
+        count: int,
+        allowed: Collection[int] | None,
+        picked: list[Request],
+        *,
+        alone: bool,
+    ) -> None:
+        """Take free blocks of begun pieces: this peer's own first. `alone`: not those of others."""
+        others: list[PartialPiece[PeerT]] = []
+        usable: list[PartialPiece[PeerT]] = []
+        for index, partial in self._open.items():
+            if pieces[index] and (allowed is None or index in allowed):
+                if peer in partial.askers:
+                    usable.append(partial)
+                elif not alone or not partial.askers:
+                    others.append(partial)
+        usable += others
+        for partial in usable:
+            partial.take(peer, count - len(picked), picked)
+            if not partial.free_count:
+                del self._open[partial.index]
+            if len(picked) >= count:
+                return
+
+    def _pick_unbegun(
+        self,
+        peer: PeerT,
+        pieces: Bitfield,
+        count: int,
+        allowed: Collection[int] | None,
+        picked: list[Request],
+    ) -> None:
+        known = self._peers.get(peer)
+        candidates = self._unbegun & (known[1] if known is not None else self._masks.of(pieces))
+        if allowed is not None:
+            candidates &= self._masks.of_indexes(allowed)
+        while candidates:
+            tier = candidates
+            if self.have.count >= RANDOM_FIRST_PIECES:
+                tier = self.availability.rarest(candidates)
+            while tier:
+                index = self._masks.choose(tier, self._rng)
+                if self._can_begin is not None and not self._can_begin(index):
+                    return
+                bit = self._masks.bit(index)
+                tier ^= bit
+                candidates ^= bit
+                self._unbegun ^= bit
+                partial = self._begun[index] = PartialPiece(self.geometry, index)
+                partial.take(peer, count - len(picked), picked)
+                if partial.free_count:
+                    self._open[index] = partial
+                if len(picked) >= count:
+                    return
+
+    def _pick_requested(
+        self,
+        peer: PeerT,
+        pieces: Bitfield,
+        count: int,
+        allowed: Collection[int] | None,
+        picked: list[Request],
+    ) -> None:
+        """End game: ask a second peer for what was asked of one, the youngest piece first."""
+        for index, partial in reversed(self._begun.items()):
+            if pieces[index] and (allowed is None or index in allowed):
+                partial.take_requested(peer, count - len(picked), picked)
+                if len(picked) >= count:
+                    return
+
+    # ── blocks ────────────────────────────────────────────────────────────────────────────────────
+
+    def received(self, peer: PeerT, index: int, begin: int, length: int) -> Receipt[PeerT]:
+        """Count a block that arrived.
+
+        The caller has checked that this peer was asked for it, be it that the request was released
+        since: such a late block is accepted as long as it is of use. The bytes of an accepted block
+        must be stored before the next call. A `completed` piece must be verified, and then reported
+        by `piece_verified`, `piece_failed` or `piece_dropped`.
+        """
+        partial = self._begun.get(index)
+        if partial is None:
+            self.duplicate_bytes += length
+            return self.UNWANTED
+        block = begin // BLOCK_LENGTH
+        if (
+            length == BLOCK_LENGTH
+            and 0 <= block < partial.last_block
+            and begin == block * BLOCK_LENGTH
+            and partial.requesters[block] is peer
+            and not partial.seconds
+        ):
+            partial.requesters[block] = None
+            partial.sources[block] = peer
+            partial.received_count += 1
+            if partial.received_count < partial.block_count:
+                return self.ACCEPTED
+            self._complete(partial)
+            return self.COMPLETED
+        return self._received_oddly(partial, peer, begin, length)
+
+    def _received_oddly(
+        self, partial: PartialPiece[PeerT], peer: PeerT, begin: int, length: int
+    ) -> Receipt[PeerT]:
+        """The last block of a piece, a late block, or one that two peers were asked for."""
+        number = partial.block_of(begin, length)
+        cancel = None if number is None else partial.accept(number, peer)
+        if cancel is None:
+            self.duplicate_bytes += length
+            return self.UNWANTED
+        completed = partial.received_count == partial.block_count
+        if completed:
+            self._complete(partial)
+        elif not partial.free_count:
+            self._open.pop(partial.index, None)
+        if cancel:
+            return Receipt(True, completed, cancel)
+        return self.COMPLETED if completed else self.ACCEPTED
+
+    def release(self, peer: PeerT, requests: Iterable[Request]) -> None:
+        """Free requests that this peer will not serve: rejected, timed out, or it choked us."""
+        for index, begin, _ in requests:
+            partial = self._begun.get(index)
+            if partial is not None and partial.release(begin // BLOCK_LENGTH, peer):
+                self._reopen(partial)
+
+    def release_all(self, peer: PeerT) -> None:
+        """Free all that this peer was asked for."""
+        for partial in self._begun.values():
+            if peer in partial.askers and partial.release_all(peer):
+                self._reopen(partial)
+
+    def _reopen(self, partial: PartialPiece[PeerT]) -> None:
+        if partial.free_count and self._lacking & self._masks.bit(partial.index):
+            self._open[partial.index] = partial
+
+    def _complete(self, partial: PartialPiece[PeerT]) -> None:
+        index = partial.index
+        del self._begun[index]
+        self._open.pop(index, None)
+        self._completed[index] = partial
+
+    # ── pieces ────────────────────────────────────────────────────────────────────────────────────
+
+    def piece_verified(self, index: int) -> list[PeerT]:
+        """Count a piece as had: it is verified and on disk. Returns the peers that have nothing
+        more for us, because it was the last piece that we wanted of them."""
+        self._forget(index)
+        bit = self._masks.bit(index)
+        if not self.have.add(index) or not self._lacking & bit:
+            return []
+        self._lacking ^= bit
+        self._unbegun ^= self._unbegun & bit
+        self.missing_count -= 1
+        return [
+            peer
+            for peer, (pieces, mask) in self._peers.items()
+            if pieces[index] and not mask & self._lacking
+        ]
+
+    def piece_failed(self, index: int) -> list[PeerT]:
+        """Make a complete piece that failed its hash unbegun again; its buffer is not needed.
+
+        Returns who sent each block, in the order of the blocks.
+        """
+        sources = self.sources(index)
+        self.piece_dropped(index)
+        return [source for source in sources if source is not None]
+
+    def piece_dropped(self, index: int) -> list[tuple[PeerT, Request]]:
+        """Make a begun or complete piece unbegun again because its buffer is lost or wanted back.
+
+        Returns the requests that are still out for it; they should be cancelled.
+        """
+        partial = self._forget(index)
+        if partial is None:
+            return []
+        self.failed_bytes += partial.received_bytes
+        self._unbegun |= self._lacking & self._masks.bit(index)
+        return list(partial.outstanding())
+
+    def piece_lost(self, index: int) -> None:
+        """Count a piece as not had any more: its bytes on disk turned out to be gone or damaged."""
+        if self.have.discard(index) and self._wanted & self._masks.bit(index):
+            self._lacking |= self._masks.bit(index)
+            self._unbegun |= self._masks.bit(index)
+            self.missing_count += 1
+
+    def sources(self, index: int) -> list[PeerT | None]:
+        """Who sent each block of a begun or complete piece; None: not received. Empty otherwise."""
+        partial = self._completed.get(index) or self._begun.get(index)
+        return [] if partial is None else list(partial.sources)
+
+    def _forget(self, index: int) -> PartialPiece[PeerT] | None:
+        self._open.pop(index, None)
+        return self._begun.pop(index, None) or self._completed.pop(index, None)
+
+    def partials(self) -> Iterator[PartialPiece[PeerT]]:
+        """The begun pieces, in the order of their beginning."""
+        return iter(self._begun.values())
+
+    @property
+    def begun_count(self) -> int:
+        return len(self._begun)
+
+    @property
+    def completed_count(self) -> int:
+        """Pieces that are being verified and written."""
+        return len(self._completed)
+
+    def evictable(self) -> int | None:
+        """The begun piece to drop when buffers are short: nobody is asked for a block of it, as no
+        peer that may be asked has it; the one with the least received. None if there is none."""
+        idle = [p for p in self._begun.values() if not p.requested_count]
+        return min(idle, key=lambda p: p.received_count).index if idle else None
