@@ -29,6 +29,8 @@ INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 
 CallId = int | str | None
+NO_ID = msgspec.UNSET
+"""What `Call.id` is when the caller wants no answer."""
 
 
 class LineBuffer:
@@ -63,12 +65,12 @@ class LineBuffer:
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A request as it arrives at the engine; with `id` UNSET it wants no answer."""
+    """A request as it arrives at the engine; with NO_ID it wants no answer."""
 
     jsonrpc: Literal["2.0"]
     method: str
     params: msgspec.Raw = msgspec.Raw(b"{}")
-    id: CallId | msgspec.UnsetType = msgspec.UNSET
+    id: CallId | msgspec.UnsetType = NO_ID
 
 
 class ErrorData(msgspec.Struct, frozen=True):

@@ -152,7 +152,7 @@ class FakeEngine:
         """Raised, once, by the next command."""
         self.is_shut_down = False
         self.down_limit = self.up_limit = 0
-        self._log = ChangeLog()
+        self.log_changes = ChangeLog()
         for index in range(count):
             self._insert(self._invent(index, active_every))
 
@@ -172,7 +172,7 @@ class FakeEngine:
 
     def touch(self, info_hash: str) -> None:
         """Must be called after a test changed a torrent by hand."""
-        self._log.touch(info_hash)
+        self.log_changes.touch(info_hash)
 
     def named(self, name: str) -> FakeTorrent:
         return next(each for each in self.torrents.values() if each.name == name)
@@ -217,7 +217,7 @@ class FakeEngine:
 
     def _insert(self, torrent: FakeTorrent) -> None:
         self.torrents[torrent.info_hash] = torrent
-        self._log.touch(torrent.info_hash)
+        self.log_changes.touch(torrent.info_hash)
 
     def _set_rates(self, torrent: FakeTorrent) -> None:
         rate = int(torrent.pace * self.rng.uniform(0.7, 1.3))
@@ -236,7 +236,7 @@ class FakeEngine:
             torrent.completed_at = self.now
             torrent.down_rate = 0
             self._note(torrent, "info", "complete")
-        self._log.touch(torrent.info_hash)
+        self.log_changes.touch(torrent.info_hash)
 
     def _check(self, torrent: FakeTorrent, seconds: float) -> None:
         torrent.checked = (torrent.checked or 0.0) + seconds * 512 * MIB / (torrent.size or 1)
@@ -246,7 +246,7 @@ class FakeEngine:
                 TorrentState.SEEDING if torrent.have == torrent.size else TorrentState.DOWNLOADING
             )
             self._note(torrent, "info", "checked")
-        self._log.touch(torrent.info_hash)
+        self.log_changes.touch(torrent.info_hash)
 
     def _note(self, torrent: FakeTorrent, level: str, text: str) -> None:
         torrent.log.append(schema.LogLine(at=self.now, level=level, text=text))
@@ -258,10 +258,10 @@ class FakeEngine:
 
     @property
     def revision(self) -> int:
-        return self._log.revision
+        return self.log_changes.revision
 
     def changes(self, since: int) -> Changes:
-        return self._log.since(since)
+        return self.log_changes.since(since)
 
     def brief(self, info_hash: str) -> FakeTorrent | None:
         return self.torrents.get(info_hash)
@@ -417,7 +417,7 @@ class FakeEngine:
         self._called("remove", list(info_hashes), delete_data)
         for info_hash in info_hashes:
             if self.torrents.pop(info_hash, None):
-                self._log.remove(info_hash)
+                self.log_changes.remove(info_hash)
 
     async def add_peer(self, info_hashes: Sequence[str], peer: Endpoint) -> None:
         self._called("add_peer", list(info_hashes), peer)
@@ -445,7 +445,7 @@ class FakeEngine:
 
     def _each(self, info_hashes: Sequence[str]) -> list[FakeTorrent]:
         for info_hash in info_hashes:
-            self._log.touch(info_hash)
+            self.log_changes.touch(info_hash)
         return [self.torrents[info_hash] for info_hash in info_hashes]
 
 
