@@ -27,7 +27,7 @@ class FileEntry:
     """One file: where it goes below the save path, and where its bytes lie in the torrent."""
 
     path: tuple[str, ...]
-    """Elements below the save path; the first is the torrent's name, the only one of a lone file."""
+    """Elements below the save path, the torrent's name first: all there is of a lone file."""
     length: int
     offset: int
     """Bytes before this file in the torrent."""
