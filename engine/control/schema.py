@@ -372,6 +372,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     METHOD: ClassVar[str] = "view.snapshot"
     id: int
     seq: int
+    offset: int = 0
+    """The view's: a client that scrolls on quickly has several changes under way."""
     total: int
     """Torrents that match the view, inside the window or not."""
     rows: list[TorrentRow]

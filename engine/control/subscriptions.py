@@ -158,4 +158,11 @@ class _Subscription:
         self._total = total
         self._status = status
         self._seq += 1
-        return Snapshot(id=self._id, seq=self._seq, total=total, rows=rows, status=status)
+        return Snapshot(
+            id=self._id,
+            seq=self._seq,
+            offset=self._view.offset,
+            total=total,
+            rows=rows,
+            status=status,
+        )
