@@ -1,0 +1,60 @@
+"""What the link tells the main screen. A newer message of a kind stands for the older ones that
+still wait, so that a flood of deltas costs one redraw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from tui.link import Details, SessionStatus, Topic
+    from tui.store import Window
+
+
+class LinkUp(Message, bubble=False):
+    """The engine answers."""
+
+    def __init__(self, engine: str) -> None:
+        super().__init__()
+        self.engine = engine
+
+
+class LinkDown(Message, bubble=False):
+    """The engine does not answer (any more); the link goes on trying."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, LinkDown)
+
+
+class WindowChanged(Message, bubble=False):
+    """The list and the engine's figures as they are now, complete."""
+
+    def __init__(self, window: Window, status: SessionStatus) -> None:
+        super().__init__()
+        self.window = window
+        self.status = status
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, WindowChanged)
+
+
+class DetailsChanged(Message, bubble=False):
+    """One tab's worth of the watched torrent."""
+
+    def __init__(self, info_hash: str, topic: Topic, details: Details) -> None:
+        super().__init__()
+        self.info_hash = info_hash
+        self.topic = topic
+        self.details = details
+
+    def can_replace(self, message: Message) -> bool:
+        return (
+            isinstance(message, DetailsChanged)
+            and message.topic == self.topic
+            and message.info_hash == self.info_hash
+        )
