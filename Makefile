@@ -22,7 +22,7 @@ ifneq ($(shell cat $(VENV)/.folder 2>/dev/null),$(CURDIR))
 MOVED := moved
 endif
 
-.PHONY: help setup run demo test check format lock clean moved
+.PHONY: help setup run demo test check format bep-table lock clean moved
 
 help:
 	@printf '%s\n' \
@@ -36,6 +36,7 @@ help:
 	  '  make test              run the tests; ARGS="tests/wire -k decoder" picks some' \
 	  '  make check             all that a change must pass: format, lint, types, tests' \
 	  '  make format            lay out the code and fix what can be fixed' \
+	  '  make bep-table         bring the table of BEPs in engine/README.md up to date' \
 	  '  make lock              pin what pyproject.toml asks for; ARGS=--upgrade renews the pins' \
 	  '  make setup             set up .venv and stop there' \
 	  '  make clean             remove .venv and all else that was made here' \
@@ -62,6 +63,9 @@ check: $(DEV)
 format: $(DEV)
 	@$(BIN)/ruff check --quiet --fix-only
 	@$(BIN)/ruff format --quiet
+
+bep-table: $(DEV)
+	@$(BIN)/python -m tests.architecture.bep_table
 
 lock: $(DEV)
 	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements.lock

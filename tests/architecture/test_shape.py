@@ -1,0 +1,95 @@
+"""The shape of the house: empty inits, modules of one topic and bounded length, mirrored tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.architecture.source import ROOT, Module, assert_none, modules
+
+LENGTH_BUDGET = 400
+LONGER = {
+    "engine.control.schema": 600,  # the whole interface of the engine is one readable file
+}
+
+VAGUE = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
+
+TEST_FOLDERS = {"swarm": "swarm_room"}
+"""Where a room's tests lie under another name: tests/swarm is for swarms of containers."""
+
+WITHOUT_MIRROR = {
+    "engine.__main__": "two lines; tests/end_to_end starts the engine by it",
+    "engine.errors": "a tree of names; whoever raises one tests it",
+    "engine.control.port": "a Protocol; the fake and the real engine are tested against it",
+    "engine.storage.backend": "a Protocol; its implementations are tested against it",
+}
+"""Modules that no test module is named after, and why."""
+
+
+def _product() -> list[Module]:
+    return [*modules("engine"), *modules("tui")]
+
+
+def test_inits_are_empty() -> None:
+    full = [str(module.path) for module in _product() if module.is_init and module.text.strip()]
+    assert not full, f"importing a package must import nothing else: {full}"
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    folders = {module.path.parent for module in _product()}
+    bare = [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").exists()]
+    assert not bare, f"__init__.py is missing in {bare}"
+
+
+def test_modules_say_what_they_are() -> None:
+    mute = [
+        str(module.path) for module in _product() if not module.is_init and not module.docstring
+    ]
+    assert not mute, f"no docstring: {mute}"
+
+
+def test_modules_have_a_topic() -> None:
+    vague = [
+        str(module.path)
+        for module in _product()
+        if any(VAGUE & set(part.split("_")) for part in module.path.with_suffix("").parts)
+    ]
+    assert not vague, f"name modules by what they are: {vague}"
+
+
+def test_modules_keep_to_the_length_budget() -> None:
+    long = [
+        f"{module.path}: {lines} lines"
+        for module in _product()
+        if (lines := module.text.count("\n")) > LONGER.get(module.name, LENGTH_BUDGET)
+    ]
+    assert not long, f"split these by topic: {long}"
+
+
+def _mirror(module: Module) -> Path:
+    room = Path(TEST_FOLDERS.get(module.room, module.room))
+    below = module.path.parent.parts[2:]
+    return Path("tests", room, *below, f"test_{module.path.stem}.py")
+
+
+def test_every_module_of_the_engine_has_its_tests() -> None:
+    """tests/<room>/test_<module>.py, or several test_<module>_<topic>.py."""
+    untested = []
+    for module in modules("engine"):
+        mirror = _mirror(module)
+        split = (ROOT / mirror.parent).glob(f"{mirror.stem}_*.py")
+        if module.is_init or module.name in WITHOUT_MIRROR or (ROOT / mirror).exists():
+            continue
+        if not any(split):
+            untested.append(f"{module.path} has no {mirror}")
+    assert_none(untested)
+
+
+def test_exceptions_are_still_needed() -> None:
+    known = {module.name: module for module in modules("engine")}
+    stale = [
+        name for name in WITHOUT_MIRROR if name in known and (ROOT / _mirror(known[name])).exists()
+    ]
+    stale += [
+        name for name in LONGER if name in known and known[name].text.count("\n") <= LENGTH_BUDGET
+    ]
+    assert not stale, f"well-behaved by now, take them off their list: {stale}"
