@@ -50,6 +50,7 @@ demo: $(RUNTIME)
 	@$(BIN)/seedwright demo $(ARGS)
 
 setup: $(DEV)
+	@echo '$(VENV) is set up.'
 
 test: $(DEV)
 	@$(BIN)/python -m pytest -n auto $(ARGS)

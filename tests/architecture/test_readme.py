@@ -12,11 +12,8 @@ PAGES = ("engine/README.md", "tui/README.md", "CONTRIBUTING.md", "README.md")
 
 
 def test_the_map_has_every_room() -> None:
-    shown = set(
-        re.findall(
-            r"^\| `(\w+)/` \| [=~] \|", (ROOT / "engine/README.md").read_text(), re.MULTILINE
-        )
-    )
+    text = (ROOT / "engine/README.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^\| `(\w+)/` \| [=~] \|", text, re.MULTILINE))
     assert shown == {module.room for module in modules("engine") if module.room}
 
 
