@@ -1,0 +1,68 @@
+"""What the engine asks of the bytes of one torrent; filesystem.py is the real answer.
+
+Contract of every backend: offsets count in the torrent, pad files (BEP 47) read as zeros and are
+never written, all errors are StorageError, and every method may be called from any thread. Only
+`read_into_nowait` may be called on the loop; the others block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+WritableView: TypeAlias = memoryview | bytearray
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What tells whether a file was touched since: resuming trusts it, rechecking does not."""
+
+    size_bytes: int
+    mtime_ns: int
+
+
+class Backend(Protocol):
+    def prepare(self) -> None:
+        """Make folders, files without bytes and links; must be called before the first write."""
+        ...
+
+    def write(self, offset: int, views: Sequence[WritableView]) -> None:
+        """Write all of the views one after the other, or raise StorageError."""
+        ...
+
+    def read_into(self, offset: int, views: Sequence[WritableView]) -> None:
+        """Fill all of the views. Raises StorageMissingError where a file is gone or too short."""
+        ...
+
+    def read_into_nowait(self, offset: int, views: Sequence[WritableView]) -> bool:
+        """Fill all of the views if that takes no waiting for a disk; False (and rubbish in the
+        views) if it would, or if anything is wrong: `read_into` then says what."""
+        ...
+
+    def will_need(self, offset: int, length: int) -> None:
+        """Hint that a range is read soon. Never raises."""
+        ...
+
+    def next_data(self, offset: int, end: int) -> int:
+        """Return the first offset in [offset, end) with bytes that must be read, else `end`.
+
+        What lies before it are holes and pads, which read as zeros, or is missing.
+        """
+        ...
+
+    def stamps(self) -> list[FileStamp | None]:
+        """One for each file; None where nothing is stored, as for missing ones and pads."""
+        ...
+
+    def delete(self) -> None:
+        """Remove the torrent's own files, and its folders if that leaves them empty."""
+        ...
+
+    def flush(self) -> None:
+        """Return when all that was written has reached the disk."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is held open; the backend may be used again."""
+        ...

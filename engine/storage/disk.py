@@ -1,0 +1,236 @@
+"""Disk threads: a job goes in, its result comes out on the loop. HOT: once per piece or batch.
+
+    loop ─ submit ─► traffic lane ─┐                          one call_soon_threadsafe per batch
+                     check lane ───┴─► thread: job() ─► finished ────────► loop: done(result)
+
+Invariant: every submitted job calls its `done` exactly once, on the loop, with what the job
+returned or raised; a job touches no engine state. Traffic goes before checks, which get every
+sixteenth turn under load, so that neither waits for ever. Every producer of traffic is bounded by
+what it needs to ask at all (a piece buffer, a slab), and `run` waits while the lanes are long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+from engine.errors import StorageError
+from engine.storage.backend import Backend, WritableView
+
+T = TypeVar("T")
+
+_CHECK_TURN = 16
+_MAX_WAITING = 256
+"""Jobs in the lanes above which `run` waits."""
+
+
+class Priority(IntEnum):
+    TRAFFIC = 0
+    """Reads and writes that peers or users wait for; first come, first served."""
+    CHECK = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPiece:
+    """The piece had the right hash and is in its files."""
+
+
+@dataclass(frozen=True, slots=True)
+class HashMismatch:
+    """The piece is not what the metainfo promised; nothing was written."""
+
+    digest: bytes
+
+
+PieceResult: TypeAlias = WrittenPiece | HashMismatch | StorageError | Exception
+_Finished: TypeAlias = tuple[Callable[[Any], None], Any]
+_WRITTEN = WrittenPiece()
+
+
+class Disk:
+    """`threads` disk threads. Made and used on the loop thread; close it with `await close()`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, threads: int = 2) -> None:
+        self.threads = threads
+        self._loop = loop
+        self._wake = threading.Condition(threading.Lock())
+        # The lock of `_wake` guards everything from here …
+        self._lanes: tuple[deque[_Job], deque[_Job]] = (deque(), deque())
+        self._turn = 0
+        self._idle = 0
+        self._finished: list[_Finished] = []
+        self._drain_is_due = False
+        self._is_closing = False
+        # … to here; the rest belongs to the loop thread.
+        self.unfinished = 0
+        """Jobs whose `done` was not called yet."""
+        self._room: deque[asyncio.Future[None]] = deque()
+        self._quiet: asyncio.Future[None] | None = None
+        self._threads = [
+            threading.Thread(target=self._work, name=f"disk-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def queue_length(self) -> int:
+        """Jobs that no thread has begun."""
+        return len(self._lanes[0]) + len(self._lanes[1])
+
+    def submit(
+        self,
+        job: Callable[[], T],
+        done: Callable[[T | Exception], None],
+        *,
+        priority: Priority = Priority.TRAFFIC,
+    ) -> None:
+        """Run `job` in a thread, then `done` on the loop with its result or its exception.
+
+        Raises RuntimeError after `close`.
+        """
+        with self._wake:
+            if self._is_closing:
+                raise RuntimeError("the disk threads are closed")
+            self._lanes[priority].append((job, done))
+            if self._idle:
+                self._wake.notify()
+        self.unfinished += 1
+
+    def write_piece(  # noqa: PLR0917 - one call a piece, all of it needed
+        self,
+        files: Backend,
+        offset: int,
+        buffer: WritableView,
+        length: int,
+        sha1: bytes,
+        done: Callable[[PieceResult], None],
+    ) -> None:
+        """Verify the first `length` bytes of `buffer`, then write them at `offset`.
+
+        The buffer must be left alone until `done`, which also gets what it must be told apart by:
+        WrittenPiece, HashMismatch, or the exception.
+        """
+        self.submit(partial(_verify_and_write, files, offset, buffer, length, sha1), done)
+
+    async def run(self, job: Callable[[], T], *, priority: Priority = Priority.TRAFFIC) -> T:
+        """Run `job` in a thread and return its result. If cancelled, the job still runs."""
+        while self.unfinished >= _MAX_WAITING:
+            room = self._loop.create_future()
+            self._room.append(room)
+            try:
+                await room
+            except asyncio.CancelledError:
+                self._make_room()
+                raise
+        answer: asyncio.Future[T] = self._loop.create_future()
+
+        def done(result: T | Exception) -> None:
+            if answer.done():
+                return
+            if isinstance(result, Exception):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
+
+        self.submit(job, done, priority=priority)
+        return await answer
+
+    async def close(self) -> None:
+        """Take no more jobs, wait until all that were taken are done, and end the threads."""
+        with self._wake:
+            self._is_closing = True
+            self._wake.notify_all()
+        while self.unfinished:
+            self._quiet = self._loop.create_future()
+            await self._quiet
+        for thread in self._threads:
+            thread.join()
+
+    # ── in the threads ──────────────────────────────────────────────────────────────────────────
+
+    def _work(self) -> None:
+        while (taken := self._take()) is not None:
+            job, done = taken
+            result: object
+            try:
+                result = job()
+            except Exception as error:
+                result = error
+            self._finish(done, result)
+            # An idle thread must not keep buffers, slabs or tracebacks alive.
+            del taken, job, done, result
+
+    def _take(self) -> _Job | None:
+        traffic, checks = self._lanes
+        with self._wake:
+            while not traffic and not checks:
+                if self._is_closing:
+                    return None
+                self._idle += 1
+                self._wake.wait()
+                self._idle -= 1
+            self._turn = (self._turn + 1) % _CHECK_TURN
+            if checks and (not traffic or not self._turn):
+                return checks.popleft()
+            return traffic.popleft()
+
+    def _finish(self, done: Callable[[Any], None], result: object) -> None:
+        with self._wake:
+            self._finished.append((done, result))
+            if self._drain_is_due:
+                return
+            self._drain_is_due = True
+        try:
+            self._loop.call_soon_threadsafe(self._drain)
+        except RuntimeError:
+            # The loop is closed, so nobody is left to tell.
+            return
+
+    # ── on the loop ─────────────────────────────────────────────────────────────────────────────
+
+    def _drain(self) -> None:
+        with self._wake:
+            finished, self._finished = self._finished, []
+            self._drain_is_due = False
+        for done, result in finished:
+            self.unfinished -= 1
+            try:
+                done(result)
+            except Exception as error:
+                # One bad callback must not eat the others.
+                self._loop.call_exception_handler(
+                    {"message": "a disk completion failed", "exception": error}
+                )
+        for _ in range(min(len(self._room), len(finished))):
+            self._make_room()
+        if not self.unfinished and self._quiet is not None and not self._quiet.done():
+            self._quiet.set_result(None)
+
+    def _make_room(self) -> None:
+        while self._room:
+            room = self._room.popleft()
+            if not room.done():
+                room.set_result(None)
+                return
+
+
+_Job: TypeAlias = "tuple[Callable[[], Any], Callable[[Any], None]]"
+
+
+def _verify_and_write(
+    files: Backend, offset: int, buffer: WritableView, length: int, sha1: bytes
+) -> WrittenPiece | HashMismatch:
+    piece = memoryview(buffer)[:length]
+    digest = hashlib.sha1(piece, usedforsecurity=False).digest()
+    if digest != sha1:
+        return HashMismatch(digest)
+    files.write(offset, (piece,))
+    return _WRITTEN

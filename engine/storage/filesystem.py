@@ -1,0 +1,349 @@
+"""The files of one torrent on a real file system (BEP 3, 47). HOT: write, read_into_nowait.
+
+Invariant: nothing outside the save path is touched (save_folder.py), and OSError leaves this room
+only as StorageError. A file is given its exact length when it is first opened for writing: sparse,
+or really reserved with `preallocate`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from engine.core.metainfo import Info
+from engine.errors import StorageError, StorageMissingError
+from engine.storage.backend import FileStamp, WritableView
+from engine.storage.file_map import FileMap, Span
+from engine.storage.file_pool import FilePool
+from engine.storage.save_folder import SaveFolder
+
+_MAX_VIEWS = 1024
+"""IOV_MAX: buffers that one system call takes."""
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+_MEMORY_FILE_SYSTEMS = frozenset(["tmpfs", "ramfs", "hugetlbfs"])
+
+
+class TorrentFiles:
+    """Implements Backend below `root`, the save path. Cheap to make: opens nothing by itself."""
+
+    __slots__ = ("_can_nowait", "_folder", "_info", "_map", "_pool", "_preallocate", "_unflushed")
+
+    def __init__(
+        self, root: Path, info: Info, pool: FilePool, *, preallocate: bool = False
+    ) -> None:
+        self._folder = SaveFolder(os.fspath(root))
+        self._info = info
+        self._map = FileMap(info)
+        self._pool = pool
+        self._preallocate = preallocate
+        self._unflushed: set[int] = set()
+        self._can_nowait = bool(_NOWAIT)
+
+    @property
+    def root(self) -> Path:
+        return Path(self._folder.path)
+
+    @property
+    def file_map(self) -> FileMap:
+        return self._map
+
+    # ── Opener, for the pool ────────────────────────────────────────────────────────────────────
+
+    def open_file(self, file: int, *, writable: bool) -> int:
+        entry = self._info.files[file]
+        mode = 0o777 if entry.is_executable else 0o666
+        fd = self._folder.open_file(entry.path, writable=writable, mode=mode)
+        if writable:
+            try:
+                if os.fstat(fd).st_size != entry.length:
+                    os.ftruncate(fd, entry.length)
+            except OSError:
+                os.close(fd)
+                raise
+        return fd
+
+    # ── Backend ─────────────────────────────────────────────────────────────────────────────────
+
+    def prepare(self) -> None:
+        """See Backend. Existing files are left as they are; with `preallocate` space is taken."""
+        with self._translating("preparing", None):
+            os.makedirs(self._folder.path, exist_ok=True)
+        made: set[tuple[str, ...]] = {()}
+        for number, entry in enumerate(self._info.files):
+            if entry.is_pad:
+                continue
+            with self._translating("preparing", number):
+                parent = entry.path[:-1]
+                if parent not in made:
+                    self._folder.make_folder(parent)
+                    made.add(parent)
+                if entry.symlink is not None:
+                    self._folder.make_symlink(entry.path, entry.symlink)
+                elif entry.length and self._preallocate:
+                    self._reserve(number)
+                elif not entry.length:
+                    mode = 0o777 if entry.is_executable else 0o666
+                    os.close(self._folder.open_file(entry.path, writable=True, mode=mode))
+
+    def write(self, offset: int, views: Sequence[WritableView]) -> None:
+        for span, parts in self._cut(offset, views):
+            if not span.is_pad:
+                self._write_span(span, parts)
+
+    def read_into(self, offset: int, views: Sequence[WritableView]) -> None:
+        for span, parts in self._cut(offset, views):
+            if span.is_pad:
+                _fill_with_zeros(parts)
+            else:
+                self._read_span(span, parts)
+
+    def read_into_nowait(self, offset: int, views: Sequence[WritableView]) -> bool:
+        if not self._can_nowait:
+            return False
+        length = sum(map(len, views))
+        place = self._map.locate(offset, length)
+        if place is not None:
+            return self._read_nowait(place[0], place[1], views, length)
+        for span, parts in self._cut(offset, views):
+            if span.is_pad:
+                _fill_with_zeros(parts)
+            elif not self._read_nowait(span.file, span.offset, parts, span.length):
+                return False
+        return True
+
+    def will_need(self, offset: int, length: int) -> None:
+        end = min(offset + length, self._map.total_length)
+        for span in self._map.spans(offset, max(0, end - offset)):
+            if not span.is_pad:
+                with contextlib.suppress(OSError), self._pool.lease(self, span.file) as fd:
+                    os.posix_fadvise(fd, span.offset, span.length, os.POSIX_FADV_WILLNEED)
+
+    def next_data(self, offset: int, end: int) -> int:
+        for span in self._map.spans(offset, end - offset):
+            if not span.is_pad:
+                ahead = self._next_data_of(span)
+                if ahead < span.length:
+                    return offset + ahead
+            offset += span.length
+        return end
+
+    def stamps(self) -> list[FileStamp | None]:
+        return [self._stamp(number) for number in range(len(self._info.files))]
+
+    def delete(self) -> None:
+        """See Backend. Goes on past what cannot be removed and raises the first reason."""
+        self.close()
+        failed: StorageError | None = None
+        folders: set[tuple[str, ...]] = set()
+        for number, entry in enumerate(self._info.files):
+            if entry.is_pad:
+                continue
+            folders.update(entry.path[:depth] for depth in range(1, len(entry.path)))
+            try:
+                with self._translating("removing", number):
+                    self._folder.remove_file(entry.path, is_symlink=entry.symlink is not None)
+            except StorageMissingError:
+                pass
+            except StorageError as error:
+                failed = failed or error
+        for folder in sorted(folders, key=len, reverse=True):
+            try:
+                self._folder.remove_folder(folder)
+            except OSError as error:
+                doing = f"removing {self._folder.full_path(folder)}"
+                failed = failed or StorageError.from_os_error(error, doing)
+        self._unflushed.clear()
+        if failed is not None:
+            raise failed
+
+    def flush(self) -> None:
+        while self._unflushed:
+            number = self._unflushed.pop()
+            with (
+                self._translating("flushing", number),
+                self._pool.lease(self, number) as fd,
+            ):
+                os.fdatasync(fd)
+
+    def close(self) -> None:
+        self._pool.invalidate(self)
+
+    # ── one file ────────────────────────────────────────────────────────────────────────────────
+
+    def _write_span(self, span: Span, parts: list[WritableView]) -> None:
+        with (
+            self._translating("writing", span.file),
+            self._pool.lease(self, span.file, writable=True) as fd,
+        ):
+            self._unflushed.add(span.file)
+            at = span.offset
+            while parts:
+                if len(parts) == 1:
+                    count = os.pwrite(fd, parts[0], at)
+                else:
+                    count = os.pwritev(fd, parts[:_MAX_VIEWS], at)
+                if not count:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                at += count
+                parts = _rest(parts, count)
+            if not os.fstat(fd).st_nlink:
+                # Somebody deleted the file; what we write to our descriptor is lost with it.
+                self._pool.invalidate(self, span.file)
+                raise FileNotFoundError(errno.ENOENT, "the file was removed meanwhile")
+
+    def _read_span(self, span: Span, parts: list[WritableView]) -> None:
+        with self._translating("reading", span.file), self._pool.lease(self, span.file) as fd:
+            at = span.offset
+            while parts:
+                count = os.preadv(fd, parts[:_MAX_VIEWS], at)
+                if not count:
+                    wanted = span.offset + span.length
+                    raise OSError(errno.ENXIO, f"ends at {at}, {wanted} bytes are needed")
+                at += count
+                parts = _rest(parts, count)
+
+    def _read_nowait(self, file: int, at: int, views: Sequence[WritableView], length: int) -> bool:
+        found = self._pool.peek(self, file)
+        if found is None:
+            return False
+        with found as fd:
+            try:
+                return os.preadv(fd, views, at, _NOWAIT) == length
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    return False
+            try:
+                if _is_in_memory(os.fstat(fd).st_dev):
+                    return os.preadv(fd, views, at) == length
+            except OSError:
+                return False
+        self._can_nowait = False
+        return False
+
+    def _next_data_of(self, span: Span) -> int:
+        """Return the bytes from the start of a span to what must be read; its length if nothing."""
+        try:
+            with (
+                self._translating("reading", span.file),
+                self._pool.lease(self, span.file) as fd,
+            ):
+                return max(0, os.lseek(fd, span.offset, os.SEEK_DATA) - span.offset)
+        except StorageMissingError:
+            # No such file, or ENXIO: no data up to its end.
+            return span.length
+        except StorageError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EINVAL:
+                return 0
+            raise
+
+    def _stamp(self, file: int) -> FileStamp | None:
+        entry = self._info.files[file]
+        if entry.is_pad or entry.symlink is not None:
+            return None
+        try:
+            found = self._folder.lstat(entry.path)
+        except OSError:
+            return None
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return FileStamp(found.st_size, found.st_mtime_ns)
+
+    def _reserve(self, file: int) -> None:
+        with self._pool.lease(self, file, writable=True) as fd:
+            if os.fstat(fd).st_blocks * 512 >= self._info.files[file].length:
+                return
+            try:
+                os.posix_fallocate(fd, 0, self._info.files[file].length)
+            except OSError as error:
+                # A file system that cannot reserve gives a sparse file: slower, not wrong.
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    raise
+
+    def _cut(
+        self, offset: int, views: Sequence[WritableView]
+    ) -> Iterator[tuple[Span, list[WritableView]]]:
+        """Share views out to the spans they belong to."""
+        spans = self._map.spans(offset, sum(map(len, views)))
+        if len(spans) == 1:
+            yield spans[0], list(views)
+            return
+        rest = [memoryview(view) for view in views]
+        for span in spans:
+            parts: list[WritableView] = []
+            wanted = span.length
+            while wanted:
+                part = rest[0][:wanted]
+                parts.append(part)
+                wanted -= len(part)
+                if len(part) == len(rest[0]):
+                    rest.pop(0)
+                else:
+                    rest[0] = rest[0][len(part) :]
+            yield span, parts
+
+    def _translating(self, doing: str, file: int | None) -> _Translating:
+        return _Translating(
+            self._folder, doing, self._info.files[file].path if file is not None else ()
+        )
+
+
+class _Translating:
+    """Context manager that turns OSError into StorageError; a plain class, since it is HOT."""
+
+    __slots__ = ("_doing", "_folder", "_path")
+
+    def __init__(self, folder: SaveFolder, doing: str, path: tuple[str, ...]) -> None:
+        self._folder = folder
+        self._doing = doing
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, OSError):
+            doing = f"{self._doing} {self._folder.full_path(self._path)}"
+            raise StorageError.from_os_error(error, doing) from error
+
+
+def _fill_with_zeros(views: Sequence[WritableView]) -> None:
+    for view in views:
+        view[:] = bytes(len(view))
+
+
+def _rest(views: list[WritableView], count: int) -> list[WritableView]:
+    """Return the views behind the first `count` bytes, some of which are done."""
+    done = 0
+    for number, view in enumerate(views):
+        if done + len(view) > count:
+            rest: list[WritableView] = list(views[number:])
+            if count > done:
+                rest[0] = memoryview(view)[count - done :]
+            return rest
+        done += len(view)
+    return []
+
+
+@lru_cache(maxsize=64)
+def _is_in_memory(device: int) -> bool:
+    """Tell whether a device is a file system without a disk: there, reading never waits.
+
+    These refuse RWF_NOWAIT on many kernels though nothing is ever cold.
+    """
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            for line in mounts:
+                fields = line.split()
+                if fields[2] == wanted:
+                    return fields[fields.index("-") + 1] in _MEMORY_FILE_SYSTEMS
+    except (OSError, ValueError, IndexError):
+        pass
+    return False
