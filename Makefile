@@ -80,7 +80,7 @@ clean:
 $(RUNTIME): requirements.lock pyproject.toml $(MOVED)
 	@if [ -e $(VENV)/.folder ] && [ "$$(cat $(VENV)/.folder)" != "$$(pwd -P)" ]; then rm -rf $(VENV); fi
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
-	  for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
 	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	      echo "Making $(VENV) with $$("$$python" --version) …" >&2; \
 	      "$$python" -m venv --clear $(VENV) && exit 0; \
@@ -88,7 +88,7 @@ $(RUNTIME): requirements.lock pyproject.toml $(MOVED)
 	      exit 1; \
 	    fi; \
 	  done; \
-	  echo 'seedwright needs Python 3.11 or newer, and there is none on the PATH.' >&2; \
+	  echo 'seedwright needs Python 3.11 or newer, and $(or $(PYTHON),nothing on the PATH) is not one.' >&2; \
 	  echo 'Install one (on Debian: apt install python3 python3-venv) or name it: make PYTHON=/path/to/python3' >&2; \
 	  exit 1; }
 	@echo 'Installing seedwright and what it needs …' >&2
