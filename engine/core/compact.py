@@ -46,8 +46,9 @@ def split_host_port(text: str) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         raise InputError(f"{text!r}: write an IPv6 address as [address]:port")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise InputError(f"{text!r} is not HOST:PORT")
+    is_number = port.isascii() and port.isdigit() and len(port) <= 5
+    if not colon or not host or not is_number or int(port) > 65535:
+        raise InputError(f"{text[:80]!r} is not HOST:PORT")
     return host, int(port)
 
 

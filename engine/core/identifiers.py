@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from string import hexdigits
 
 from engine.errors import InputError
 
@@ -30,10 +31,10 @@ class InfoHash(bytes):
     @classmethod
     def parse(cls, text: str) -> InfoHash:
         """Read 40 or 64 hexadecimal digits. Raises InputError."""
-        try:
-            return cls(bytes.fromhex(text))
-        except ValueError as error:
-            raise InputError(f"{text!r} is no info-hash: {error}") from error
+        # bytes.fromhex would skip blanks between the digits.
+        if len(text) not in (40, 64) or not all(digit in hexdigits for digit in text):
+            raise InputError(f"{text[:80]!r} is no info-hash: not 40 or 64 hexadecimal digits")
+        return cls(bytes.fromhex(text))
 
     def __str__(self) -> str:
         return self.hex()

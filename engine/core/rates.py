@@ -74,8 +74,9 @@ class RateEstimate:
         """Fold in what was added since, and return the rate. Must be called about once a second."""
         elapsed = now - self._stamp
         if elapsed > 0:
-            keep = math.exp(-self._decay * elapsed)
-            self._rate = self._rate * keep + self._pending / elapsed * (1 - keep)
+            # expm1 and this order keep the shortest steps exact; nothing here turns into NaN.
+            fade = -math.expm1(-self._decay * elapsed)
+            self._rate += self._pending * (fade / elapsed) - self._rate * fade
             self._pending = 0
             self._stamp = now
             if self._rate < 1:
