@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from itertools import pairwise
 
 from engine.errors import UnsafePathError
 
@@ -59,14 +60,14 @@ def safe_path(raw: Iterable[bytes]) -> tuple[str, ...]:
 
 def check_distinct(paths: Iterable[tuple[str, ...]]) -> None:
     """Refuse two files of one name, also where case is folded, and a file that is also a folder."""
-    files: set[tuple[str, ...]] = set()
-    folders: set[tuple[str, ...]] = set()
-    for path in paths:
-        folded = tuple(unicodedata.normalize("NFC", name).casefold() for name in path)
-        if folded in files:
+    folded = sorted((_folded(path), path) for path in paths)
+    for (first, _), (second, path) in pairwise(folded):
+        if first == second:
             raise UnsafePathError(f"two files of the name {'/'.join(path)!r}")
-        files.add(folded)
-        for depth in range(1, len(folded)):
-            folders.add(folded[:depth])
-    if clash := files & folders:
-        raise UnsafePathError(f"{'/'.join(min(clash))!r} is a file and a folder")
+        # In this order whatever lies below `first` follows it at once.
+        if second[: len(first)] == first:
+            raise UnsafePathError(f"{'/'.join(path[: len(first)])!r} is a file and a folder")
+
+
+def _folded(path: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(unicodedata.normalize("NFC", name).casefold() for name in path)
