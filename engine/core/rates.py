@@ -77,10 +77,10 @@ class RateEstimate:
             # expm1 and this order keep the shortest steps exact; nothing here turns into NaN.
             fade = -math.expm1(-self._decay * elapsed)
             self._rate += self._pending * (fade / elapsed) - self._rate * fade
+            if self._rate < 1 and not self._pending:
+                self._rate = 0.0
             self._pending = 0
             self._stamp = now
-            if self._rate < 1:
-                self._rate = 0.0
         return self._rate
 
     @property
