@@ -34,7 +34,8 @@ class PartialPiece(Generic[PeerT]):
     """One begun piece. Peers are opaque and compared by identity.
 
     `fresh` is the first block that was never requested; free blocks below it are in `returned`.
-    `askers` are the peers that have asked for a block and were not released since.
+    `askers` are the peers that were asked for a block and not released since. An `is_solo` piece
+    is left to one peer while it sends, so that it is known who sent it.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class PartialPiece(Generic[PeerT]):
         "block_count",
         "fresh",
         "index",
+        "is_solo",
         "last_block",
         "last_length",
         "length",
@@ -52,8 +54,9 @@ class PartialPiece(Generic[PeerT]):
         "sources",
     )
 
-    def __init__(self, geometry: Geometry, index: int) -> None:
+    def __init__(self, geometry: Geometry, index: int, *, is_solo: bool = False) -> None:
         self.index = index
+        self.is_solo = is_solo
         self.length = geometry.piece_size(index)
         self.block_count = geometry.block_count(index)
         self.last_block = self.block_count - 1

@@ -63,6 +63,8 @@ class PiecePicker(Generic[PeerT]):
         self._open: dict[int, PartialPiece[PeerT]] = {}
         """The begun and wanted pieces that have free blocks, in the order they got them."""
         self._completed: dict[int, PartialPiece[PeerT]] = {}
+        self._suspects: set[int] = set()
+        """Pieces that failed their hash: the next try is left to one peer, to find the culprit."""
         had = self._masks.of(have)
         self._wanted = self._masks.full if wanted is None else self._masks.of(wanted)
         self._lacking = self._wanted ^ (self._wanted & had)
@@ -195,7 +197,7 @@ class PiecePicker(Generic[PeerT]):
             if pieces[index] and (allowed is None or index in allowed):
                 if peer in partial.askers:
                     usable.append(partial)
-                elif not alone or not partial.askers:
+                elif not (alone or partial.is_solo) or not partial.requested_count:
                     others.append(partial)
         usable += others
         for partial in usable:
@@ -229,7 +231,8 @@ class PiecePicker(Generic[PeerT]):
                 tier ^= bit
                 candidates ^= bit
                 self._unbegun ^= bit
-                partial = self._begun[index] = PartialPiece(self.geometry, index)
+                is_solo = index in self._suspects
+                partial = self._begun[index] = PartialPiece(self.geometry, index, is_solo=is_solo)
                 partial.take(peer, count - len(picked), picked)
                 if partial.free_count:
                     self._open[index] = partial
@@ -329,6 +332,7 @@ class PiecePicker(Generic[PeerT]):
         """Count a piece as had: it is verified and on disk. Returns the peers that have nothing
         more for us, because it was the last piece that we wanted of them."""
         self._forget(index)
+        self._suspects.discard(index)
         bit = self._masks.bit(index)
         if not self.have.add(index) or not self._lacking & bit:
             return []
@@ -347,6 +351,7 @@ class PiecePicker(Generic[PeerT]):
         Returns who sent each block, in the order of the blocks.
         """
         sources = self.sources(index)
+        self._suspects.add(index)
         self.piece_dropped(index)
         return [source for source in sources if source is not None]
 
@@ -381,10 +386,6 @@ class PiecePicker(Generic[PeerT]):
     def partials(self) -> Iterator[PartialPiece[PeerT]]:
         """The begun pieces, in the order of their beginning."""
         return iter(self._begun.values())
-
-    @property
-    def begun_count(self) -> int:
-        return len(self._begun)
 
     @property
     def completed_count(self) -> int:

@@ -1,0 +1,227 @@
+"""How many blocks to have asked one peer for, and which are lost (BEP 3, BEP 10 `reqq`). HOT.
+
+Invariant: a block is at most once in `outstanding`. The depth starts small, grows by one with every
+block (so it doubles each round trip) until the rate stops growing, and is then what the peer sends
+in TARGET_S plus a round trip. What it must not know: pieces, and who else was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from engine.core.geometry import BLOCK_LENGTH
+
+Request: TypeAlias = tuple[int, int, int]
+"""(piece index, begin in bytes, length in bytes)."""
+
+START_DEPTH = 16
+MIN_DEPTH = 4
+MAX_DEPTH = 2000
+ASSUMED_PEER_LIMIT = 250
+"""Requests that a peer keeps if it does not say (BEP 10's default of `reqq`)."""
+TARGET_S = 1.5
+"""Seconds of transfer to have asked for, beyond the round trip: rides out pauses of either side."""
+SNUB_S = 60.0
+REORDER_S = 10.0
+"""A peer that serves what was asked this much later has dropped the request."""
+_GROWTH = 1.1
+_BATCH = 64
+_MAX_PAUSE_S = 30.0
+_MAX_LATE = 2 * MAX_DEPTH
+
+
+class RequestQueue:
+    """The requests that one peer has not answered. Times are seconds of one monotonic clock.
+
+    `outstanding` is read-only outside: (index, begin) → (length, when asked), oldest first.
+    `is_snubbed` says that the peer left requests unanswered for SNUB_S; a block ends it.
+    """
+
+    __slots__ = (
+        "_active_at",
+        "_blocks",
+        "_fruitless",
+        "_is_slow_start",
+        "_late",
+        "_limit",
+        "_pardons",
+        "_probe_at",
+        "_rate",
+        "_requested_at",
+        "_served_at",
+        "_ticked_at",
+        "_was_rejected",
+        "depth",
+        "is_snubbed",
+        "outstanding",
+        "rtt_s",
+    )
+
+    def __init__(self, now: float, *, peer_limit: int = ASSUMED_PEER_LIMIT) -> None:
+        self.outstanding: dict[tuple[int, int], tuple[int, float]] = {}
+        self.depth = START_DEPTH
+        self.is_snubbed = False
+        self.rtt_s = 0.0
+        """From a request to an idle peer until its block; 0 = not measured yet."""
+        self._limit = peer_limit
+        self._is_slow_start = True
+        self._blocks = 0
+        self._rate = 0.0
+        self._ticked_at = now
+        self._active_at = now
+        """When the last block came, or when requests went out to an idle peer."""
+        self._served_at = now
+        """When the block that came last had been asked for."""
+        self._probe_at: float | None = None
+        self._late: dict[tuple[int, int], int] = {}
+        self._pardons = 0
+        self._requested_at = now
+        self._was_rejected = False
+        self._fruitless = 0
+        """Batches in a row of which something was rejected and nothing came."""
+
+    def set_peer_limit(self, reqq: int) -> None:
+        """Take over how many requests the peer says that it keeps (BEP 10 `reqq`)."""
+        self._limit = max(1, min(reqq, MAX_DEPTH))
+        self.depth = min(self.depth, self._limit)
+
+    def room(self, now: float) -> int:
+        """How many blocks to ask for now: 0 until it is worth a batch. HOT.
+
+        Also 0 for some seconds after several batches were rejected without a block in between.
+        """
+        depth = self.depth
+        room = depth - len(self.outstanding)
+        if room < _BATCH and room * 4 < depth:
+            return 0
+        if self._fruitless > 2:
+            pause_s = min(_MAX_PAUSE_S, 2.0 ** (self._fruitless - 3))
+            if now < self._requested_at + pause_s:
+                return 0
+        return max(0, room)
+
+    def requested(self, batch: Iterable[Request], now: float) -> None:
+        """Count requests as sent. HOT."""
+        outstanding = self.outstanding
+        if not outstanding:
+            self._active_at = self._probe_at = now
+        if self._was_rejected:
+            self._was_rejected = False
+            self._fruitless += 1
+        self._requested_at = now
+        for index, begin, length in batch:
+            outstanding[index, begin] = length, now
+
+    def received(self, index: int, begin: int, now: float) -> bool:
+        """Count a block that came; True if it was asked for and may be of use. HOT.
+
+        A block that `tick` had given up may be of use, too: the picker knows.
+        """
+        request = self.outstanding.pop((index, begin), None)
+        if request is None:
+            if self._late.pop((index, begin), None) is None:
+                return False
+        else:
+            self._served_at = request[1]
+        self._active_at = now
+        self._blocks += 1
+        self._fruitless = 0
+        self._was_rejected = False
+        if self._probe_at is not None:
+            self._measured_round_trip(now - self._probe_at)
+        if self.is_snubbed:
+            self.is_snubbed = False
+            self._is_slow_start = True
+            self.depth = min(START_DEPTH, self._limit)
+        elif self._is_slow_start and self.depth < self._limit:
+            self.depth += 1
+        return True
+
+    def _measured_round_trip(self, elapsed_s: float) -> None:
+        self._probe_at = None
+        self.rtt_s = elapsed_s if not self.rtt_s else self.rtt_s + (elapsed_s - self.rtt_s) / 4
+
+    def cancelled(self, index: int, begin: int) -> None:
+        """Count a cancel as sent; the block may come nevertheless, see `forgive_late`."""
+        if self.outstanding.pop((index, begin), None) is not None:
+            self._pardons += 1
+
+    def rejected(self, index: int, begin: int) -> bool:
+        """Count a reject (BEP 6); True if the block was being waited for."""
+        if self.outstanding.pop((index, begin), None) is not None:
+            self._was_rejected = True
+            return True
+        if self._late.pop((index, begin), None) is None and self._pardons:
+            self._pardons -= 1  # the answer to a cancel
+        return False
+
+    def forgive_late(self) -> bool:
+        """Excuse a block that `received` refused; False if there was no request to explain it."""
+        if not self._pardons:
+            return False
+        self._pardons -= 1
+        return True
+
+    def clear(self) -> list[Request]:
+        """Forget all requests and return them. Must be called when the peer chokes us without the
+        fast extension (it drops them then), or is gone."""
+        requests = self._all()
+        self.outstanding.clear()
+        self._pardons += len(requests)
+        return requests
+
+    def tick(self, now: float, rate: float) -> list[Request]:
+        """Set the depth and return the requests that are lost; call about once a second.
+
+        `rate` is what the peer sends lately, bytes a second. Returned requests must be released to
+        the picker (and are best cancelled); their blocks are welcome if they come after all.
+        """
+        elapsed_s = now - self._ticked_at
+        if elapsed_s <= 0:
+            return []
+        self._ticked_at = now
+        self._set_depth(self._blocks * BLOCK_LENGTH / elapsed_s, rate)
+        self._blocks = 0
+        if self.outstanding and now - self._active_at >= SNUB_S:
+            lost = self._all()
+            self.is_snubbed = True
+            self.depth = 1
+            self._active_at = now
+            self._probe_at = None
+        else:
+            lost = self._dropped()
+        for index, begin, length in lost:
+            self.outstanding.pop((index, begin), None)
+            self._late[index, begin] = length
+        while len(self._late) > _MAX_LATE:
+            del self._late[next(iter(self._late))]
+        return lost
+
+    def _set_depth(self, recent: float, rate: float) -> None:
+        if self.is_snubbed or not recent:
+            return
+        if self._is_slow_start:
+            # Only a queue that was in use says something about the link.
+            if recent < self._rate * _GROWTH and self.outstanding:
+                self._is_slow_start = False
+        else:
+            blocks = max(recent, rate) * (TARGET_S + self.rtt_s) / BLOCK_LENGTH
+            self.depth = max(min(MIN_DEPTH, self._limit), min(int(blocks) + 1, self._limit))
+        self._rate = recent
+
+    def _dropped(self) -> list[Request]:
+        """Requests that the peer must have dropped, as it serves much younger ones."""
+        lost: list[Request] = []
+        for (index, begin), (length, asked_at) in self.outstanding.items():
+            if self._served_at - asked_at < REORDER_S:
+                break
+            lost.append((index, begin, length))
+        if lost:
+            # It keeps fewer requests than it said, or than we assumed.
+            self._limit = max(START_DEPTH, min(self._limit, len(self.outstanding)) // 2)
+            self.depth = min(self.depth, self._limit)
+        return lost
+
+    def _all(self) -> list[Request]:
+        return [(i, begin, length) for (i, begin), (length, _) in self.outstanding.items()]
