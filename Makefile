@@ -56,8 +56,9 @@ test: $(DEV)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(DEV)
-	@$(BIN)/ruff format --check --quiet || { echo 'Run `make format`: these files are not laid out.' >&2; exit 1; }
-	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet --output-format concise || \
+	  { echo 'Not laid out: make format does it.' >&2; exit 1; }
+	@$(BIN)/ruff check --quiet --output-format concise
 	@$(BIN)/python -m mypy --no-error-summary
 	@$(BIN)/python -m pytest -n auto
 
@@ -88,7 +89,7 @@ $(RUNTIME): requirements.lock pyproject.toml $(MOVED)
 	      exit 1; \
 	    fi; \
 	  done; \
-	  echo 'seedwright needs Python 3.11 or newer, and $(or $(PYTHON),nothing on the PATH) is not one.' >&2; \
+	  echo 'seedwright needs Python 3.11 or newer, and $(if $(PYTHON),$(PYTHON) is not,there is none on the PATH).' >&2; \
 	  echo 'Install one (on Debian: apt install python3 python3-venv) or name it: make PYTHON=/path/to/python3' >&2; \
 	  exit 1; }
 	@echo 'Installing seedwright and what it needs …' >&2
