@@ -54,11 +54,9 @@ class Module:
                     package = self.name.split(".") if self.is_init else self.name.split(".")[:-1]
                     prefix = package[: len(package) - level + 1] if level else []
                     base = ".".join([*prefix, *([source] if source else [])])
-                    for alias in names:
-                        name = f"{base}.{alias.name}"
-                        yield Import(
-                            name if name in module_names() else base, node.lineno, for_types_only
-                        )
+                    dotted = [f"{base}.{alias.name}" for alias in names]
+                    for name in dict.fromkeys(n if n in module_names() else base for n in dotted):
+                        yield Import(name, node.lineno, for_types_only)
 
     def at(self, line: int) -> str:
         return f"{self.path}:{line}"

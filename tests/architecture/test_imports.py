@@ -25,7 +25,11 @@ TAKES_SETTINGS = {"storage", "tracker", "net", "torrent", "session", "control"}
 FRONT_DOOR = {f"engine.control.{name}" for name in ("schema", "framing", "client", "socket_path")}
 """What a front end loads: small, and the same for all of them."""
 
-BELOW_ALL: dict[str, set[str]] = {"engine.errors": set(), "engine.settings": {"core"}}
+BELOW_ALL: dict[str, set[str]] = {
+    "engine.errors": set(),
+    "engine.setting_kinds": {"core"},
+    "engine.settings": {"core"},
+}
 """Modules outside of the rooms that rooms may import, and the rooms that these may import. The
 others (command line, daemon) compose the product: they import everything, nothing imports them."""
 

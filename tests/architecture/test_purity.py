@@ -11,6 +11,7 @@ from tests.architecture.source import Module, assert_none, modules
 PURE_ROOMS = {"core", "wire", "utp", "swarm", "discovery"}
 PURE_MODULES = {
     "engine.errors",
+    "engine.setting_kinds",
     "engine.settings",
     "engine.control.schema",
     "engine.control.subscriptions",
@@ -34,7 +35,7 @@ WORLD = {
 }
 """Standard modules that reach the clock, the system, other threads or the machinery of Python."""
 
-PATHS_ARE_VALUES_IN = {"engine.settings"}
+PATHS_ARE_VALUES_IN = {"engine.setting_kinds", "engine.settings"}
 DATES_ARE_SHOWN_IN = {"tui.format"}
 
 SOCKET_NAMES = {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"}
