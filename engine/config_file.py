@@ -1,0 +1,108 @@
+"""The configuration file: TOML, read whole and replaced whole.
+
+Invariant: at every moment the file is the old one or the new one, never half of one, and a key that
+this version does not know survives a change. Comments do not: tomli-w writes values only. It must
+not know what a setting means; settings.py checks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiofiles
+import aiofiles.os
+import tomli_w
+
+from engine.errors import SettingsError
+from engine.settings import Layer, Origin, check
+
+MAX_CONFIG_BYTES = 1024 * 1024
+_NEW_FILE_MODE = 0o600
+
+Table = dict[str, Any]
+
+
+def default_config_path(environ: Mapping[str, str]) -> Path:
+    """$SEEDWRIGHT_CONFIG, else seedwright/config.toml in $XDG_CONFIG_HOME or ~/.config. Raises
+    SettingsError."""
+    if chosen := environ.get("SEEDWRIGHT_CONFIG"):
+        return Path(chosen)
+    base = environ.get("XDG_CONFIG_HOME", "")
+    if os.path.isabs(base):
+        return Path(base, "seedwright", "config.toml")
+    try:
+        return Path.home() / ".config" / "seedwright" / "config.toml"
+    except RuntimeError as error:
+        raise SettingsError("no home folder is known: set HOME or SEEDWRIGHT_CONFIG") from error
+
+
+async def read_config(path: Path, *, must_exist: bool = False) -> Table:
+    """Return what the file says; a file that is not there says nothing unless it `must_exist`.
+    Raises SettingsError: unreadable, too large, no TOML."""
+    try:
+        async with aiofiles.open(path, "rb") as file:
+            data = await file.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError as error:
+        if must_exist:
+            raise SettingsError(f"there is no configuration file {path}") from error
+        return {}
+    except OSError as error:
+        raise SettingsError(f"reading {path}: {error.strerror or error}") from error
+    if len(data) > MAX_CONFIG_BYTES:
+        raise SettingsError(f"{path} has more than {MAX_CONFIG_BYTES} bytes")
+    try:
+        return tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path} is no TOML: {error}") from error
+
+
+async def write_config(path: Path, table: Mapping[str, Any]) -> None:
+    """Replace the file (the target of a symlink, not the link), keeping its permissions; a new one
+    is private. Raises SettingsError."""
+    text = tomli_w.dumps(table)
+    try:
+        target = Path(await asyncio.to_thread(os.path.realpath, path))
+        await aiofiles.os.makedirs(target.parent, exist_ok=True)
+        mode = _NEW_FILE_MODE
+        with contextlib.suppress(FileNotFoundError):
+            mode = stat.S_IMODE((await aiofiles.os.stat(target)).st_mode)
+        new = target.with_name(f".{target.name}.{os.getpid()}.new")
+        try:
+            async with aiofiles.open(new, "w", encoding="utf-8", newline="\n") as file:
+                await asyncio.to_thread(os.fchmod, file.fileno(), mode)
+                await file.write(text)
+                await file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
+            await aiofiles.os.replace(new, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                await aiofiles.os.unlink(new)
+            raise
+    except OSError as error:
+        raise SettingsError(f"writing {path}: {error.strerror or error}") from error
+
+
+async def change_config(path: Path, values: Mapping[str, object]) -> None:
+    """Set `section.key`s in the file to values as settings.py takes them; None takes one out. What
+    else is there stays. Raises SettingsError, and then nothing was changed."""
+    table = await read_config(path)
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        group = table.setdefault(section, {})
+        if not isinstance(group, dict):
+            raise SettingsError(f"{section} (file {path}): expected a table [{section}]")
+        if value is None:
+            group.pop(name, None)
+            if not group:
+                del table[section]
+        else:
+            check(key, value, Origin(Layer.FILE, str(path)))
+            group[name] = str(value) if isinstance(value, Path) else value
+    await write_config(path, table)

@@ -1,0 +1,181 @@
+"""Settings: the stronger source wins, each value knows its source, and mistakes are named."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import settings
+from engine.errors import SettingsError
+from engine.settings import (
+    KINDS,
+    Layer,
+    Origin,
+    Override,
+    Settings,
+    merge,
+    parse_override,
+)
+
+KEY, VARIABLE = "transfer.down_limit", "SEEDWRIGHT_TRANSFER_DOWN_LIMIT"
+
+
+def test_without_anything_all_is_default() -> None:
+    effective = merge()
+    home = Path.home()
+    assert effective.settings.storage.save_path == home / "Downloads"
+    storage = dataclasses.replace(effective.settings.storage, save_path=Path("~/Downloads"))
+    assert dataclasses.replace(effective.settings, storage=storage) == Settings()
+    assert set(effective.origins) == set(KINDS)
+    assert {str(origin) for origin in effective.origins.values()} == {"default"}
+    assert effective.warnings == ()
+
+
+@given(
+    st.none() | st.integers(0, 9), st.none() | st.integers(10, 19), st.none() | st.integers(20, 29)
+)
+def test_flag_wins_over_environment_over_file_over_default(
+    file: int | None, variable: int | None, flag: int | None
+) -> None:
+    effective = merge(
+        file={} if file is None else {"transfer": {"down_limit": file}},
+        file_name="c.toml",
+        environ={"PATH": "/bin"} if variable is None else {VARIABLE: str(variable)},
+        overrides=[] if flag is None else [Override(KEY, str(flag))],
+    )
+    value = effective.settings.transfer.down_limit
+    assert value == next((each for each in (flag, variable, file) if each is not None), 0)
+    assert effective.origins[KEY] == (
+        Origin(Layer.FLAG, "--set")
+        if flag is not None
+        else Origin(Layer.ENVIRONMENT, VARIABLE)
+        if variable is not None
+        else Origin(Layer.FILE, "c.toml")
+        if file is not None
+        else Origin(Layer.DEFAULT)
+    )
+    others = set(effective.origins) - {KEY}
+    assert {effective.origins[each] for each in others} == {Origin(Layer.DEFAULT)}
+
+
+def test_the_last_of_two_flags_wins() -> None:
+    effective = merge(
+        overrides=[parse_override(f"{KEY}=1"), Override("transfer.down_limit", "2", "--down")]
+    )
+    assert effective.settings.transfer.down_limit == 2
+    assert str(effective.origins[KEY]) == "flag --down"
+
+
+def test_the_types_are_those_of_the_fields() -> None:
+    effective = merge(
+        environ={
+            "SEEDWRIGHT_NETWORK_ISOLATED": "yes",
+            "SEEDWRIGHT_TRACKERS_MIN_INTERVAL_S": "2min",
+            "SEEDWRIGHT_DAEMON_SOCKET": "/run/s",
+            "SEEDWRIGHT_DAEMON_LOG_LEVEL": "DEBUG",
+        }
+    ).settings
+    assert effective.network.isolated is True
+    assert effective.trackers.min_interval_s == 120.0
+    assert effective.daemon.socket == Path("/run/s")
+    assert effective.daemon.log_level == "debug"
+
+
+@pytest.mark.parametrize("key", KINDS)
+def test_every_default_is_a_value_that_can_be_given(key: str) -> None:
+    shown = {row[0]: row[1] for row in merge().rows()}
+    again = merge(overrides=[Override(key, shown[key])])
+    assert again.settings == merge().settings
+    assert again.origins[key].layer is Layer.FLAG
+    variable = "SEEDWRIGHT_" + key.replace(".", "_").upper()
+    assert merge(environ={variable: shown[key]}).origins[key].name == variable
+
+
+def test_what_is_shown_can_be_given_back_as_a_file() -> None:
+    effective = merge(overrides=[Override(KEY, "1.5MB/s"), Override("network.listen", "[::1]:0")])
+    table: dict[str, dict[str, object]] = {}
+    for key, shown, _ in effective.rows():
+        section, _, name = key.partition(".")
+        table.setdefault(section, {})[name] = shown
+    assert merge(file=table).settings == effective.settings
+
+
+def test_unknown_in_the_file_is_a_warning() -> None:
+    effective = merge(
+        file={"transfer": {"downlimit": 5, "up_limit": 7}, "tranfser": {"x": 1}, "answer": 42},
+        file_name="c.toml",
+    )
+    assert effective.settings.transfer.up_limit == 7
+    key, section, scalar = effective.warnings
+    assert "c.toml" in key
+    assert "did you mean transfer.down_limit?" in key
+    assert "did you mean transfer?" in section
+    assert "'answer'" in scalar
+
+
+@pytest.mark.parametrize(
+    ("given_", "words"),
+    [
+        ({"environ": {"SEEDWRIGHT_TRANSFER_DOWNLIMIT": "1"}}, ("TRANSFER_DOWNLIMIT", VARIABLE)),
+        ({"environ": {"SEEDWRIGHT_": "1"}}, ("SEEDWRIGHT_",)),
+        ({"environ": {VARIABLE: "fast"}}, (KEY, VARIABLE, "'fast'", "10MiB/s")),
+        ({"overrides": [Override("transfer.x", "1")]}, ("--set", "transfer.x")),
+        ({"overrides": [Override("down_limit", "1")]}, ("down_limit",)),
+        ({"overrides": [Override("network.listen", "x", "--listen")]}, ("--listen", "HOST:PORT")),
+        ({"file": {"transfer": 5}, "file_name": "c.toml"}, ("transfer", "c.toml", "[transfer]")),
+        ({"file": {"transfer": {"down_limit": []}}, "file_name": "c"}, (KEY, "file c", "[]")),
+        ({"file": {"network": {"isolated": 1}}}, ("network.isolated", "true or false")),
+        ({"file": {"storage": {"disk_threads": 0}}}, ("storage.disk_threads", "1 to 64")),
+    ],
+)
+def test_mistakes_are_named_with_their_source(given_: dict, words: tuple[str, ...]) -> None:  # type: ignore[type-arg]
+    with pytest.raises(SettingsError) as caught:
+        merge(**given_)
+    text = str(caught.value)
+    assert all(word in text for word in words), text
+    assert "\n" not in text
+
+
+def test_a_wrong_value_is_told_even_when_a_stronger_one_hides_it() -> None:
+    with pytest.raises(SettingsError, match=r"c\.toml"):
+        merge(
+            file={"transfer": {"down_limit": "?"}},
+            file_name="c.toml",
+            overrides=[Override(KEY, "1")],
+        )
+
+
+def test_the_variable_of_the_configuration_file_is_no_setting() -> None:
+    assert merge(environ={"SEEDWRIGHT_CONFIG": "/x"}).settings == merge().settings
+
+
+def test_flags_are_read_and_refused() -> None:
+    assert parse_override("storage.save_path=/a=b") == Override("storage.save_path", "/a=b")
+    with pytest.raises(SettingsError, match=r"section\.key=value"):
+        parse_override("transfer.down_limit")
+
+
+def test_variables_are_unambiguous() -> None:
+    assert len({key.replace(".", "_") for key in KINDS}) == len(KINDS)
+
+
+def test_every_setting_has_a_docstring_that_gives_its_unit() -> None:
+    units = ("Bytes", "Seconds", "number", "Path", "Folder", "True or false", "HOST:PORT", "logged")
+    tree = ast.parse(Path(settings.__file__).read_text())
+    documented = set()
+    for group in (each for each in tree.body if isinstance(each, ast.ClassDef)):
+        for field, text in zip(group.body, group.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                assert isinstance(text.value, ast.Constant)
+                said = str(text.value.value)
+                section = group.name.removesuffix("Settings").lower()
+                assert isinstance(field.target, ast.Name)
+                key = f"{section}.{field.target.id}"
+                if any(unit in said for unit in units) or "number" in said.lower():
+                    documented.add(key)
+    assert documented == set(KINDS)
