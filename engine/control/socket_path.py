@@ -22,13 +22,22 @@ _PROBE_TIMEOUT_S = 1.0
 
 
 def default_socket_path(environ: Mapping[str, str]) -> Path:
-    """$XDG_RUNTIME_DIR/seedwright/engine.sock, or below ~/.local/state where there is none."""
+    """engine.sock in $XDG_RUNTIME_DIR/seedwright, or in the state folder where there is none.
+    Raises ControlError."""
     runtime = environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(runtime):
-        return Path(runtime, "seedwright", "engine.sock")
+    folder = Path(runtime, "seedwright") if os.path.isabs(runtime) else default_state_dir(environ)
+    return folder / "engine.sock"
+
+
+def default_state_dir(environ: Mapping[str, str]) -> Path:
+    """$XDG_STATE_HOME/seedwright, or ~/.local/state/seedwright. Raises ControlError."""
     state = environ.get("XDG_STATE_HOME", "")
-    base = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
-    return base / "seedwright" / "engine.sock"
+    if os.path.isabs(state):
+        return Path(state, "seedwright")
+    try:
+        return Path.home() / ".local" / "state" / "seedwright"
+    except RuntimeError as error:
+        raise ControlError("no home folder is known: set HOME or XDG_STATE_HOME") from error
 
 
 class Claim:
