@@ -12,9 +12,12 @@ PURE_ROOMS = {"core", "wire", "utp", "swarm", "discovery"}
 PURE_MODULES = {
     "engine.errors",
     "engine.setting_kinds",
+    "engine.setting_kinds",
     "engine.settings",
+    "engine.control.change_log",
     "engine.control.schema",
     "engine.control.subscriptions",
+    "engine.control.view_order",
     "engine.torrent.lifecycle",
     "engine.tracker.announce",
     "engine.tracker.swarm_table",
