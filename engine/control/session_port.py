@@ -1,0 +1,279 @@
+"""The real engine behind the control room's port: a Session seen as rows and requests."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from engine.control import schema
+from engine.control.change_log import ChangeLog, Changes
+from engine.control.why import reason_for
+from engine.core.compact import Endpoint, endpoint, split_host_port
+from engine.core.identifiers import InfoHash
+from engine.core.metainfo import Metainfo
+from engine.errors import UnknownTorrentError
+from engine.session.session import Session
+from engine.session.source import load_source
+from engine.torrent.announcer import Tracker
+from engine.torrent.peer import Peer
+from engine.torrent.torrent import Torrent
+
+VERSION = "0.1.0"
+
+
+class SessionPort:
+    """Implements EnginePort for a running Session."""
+
+    def __init__(self, session: Session, shut_down: Callable[[], None]) -> None:
+        self._session = session
+        self._shut_down = shut_down
+        self._log = ChangeLog()
+        session.on_change.append(lambda torrent: self._log.touch(torrent.info_hash.hex()))
+        session.on_remove.append(lambda info_hash: self._log.remove(info_hash.hex()))
+        for info_hash in session.torrents:
+            self._log.touch(info_hash.hex())
+
+    # ── what views ask ──────────────────────────────────────────────────────────────────────────
+
+    def info_hashes(self) -> Collection[str]:
+        return [info_hash.hex() for info_hash in self._session.torrents]
+
+    @property
+    def revision(self) -> int:
+        return self._log.revision
+
+    def changes(self, since: int) -> Changes:
+        return self._log.since(since)
+
+    def brief(self, info_hash: str) -> schema.TorrentRow | None:
+        return self.row(info_hash)
+
+    def row(self, info_hash: str) -> schema.TorrentRow | None:
+        torrent = self._session.torrents.get(InfoHash.parse(info_hash))
+        return None if torrent is None else _row(torrent)
+
+    def status(self) -> schema.SessionStatus:
+        session = self._session
+        facilities = session.facilities
+        return schema.SessionStatus(
+            version=VERSION,
+            started_at=session.started_at,
+            listen=[str(endpoint) for endpoint in session.incoming.listener.endpoints],
+            torrents=len(session.torrents),
+            peers=facilities.connections.open,
+            down_rate=int(session.down_rate.rate),
+            up_rate=int(session.up_rate.rate),
+            downloaded=session.downloaded,
+            uploaded=session.uploaded,
+            down_limit=facilities.down.rate,
+            up_limit=facilities.up.rate,
+            disk_queue=facilities.disk.queue_length,
+            is_isolated=facilities.limits.is_isolated,
+        )
+
+    # ── one torrent ─────────────────────────────────────────────────────────────────────────────
+
+    def info(self, info_hash: str) -> schema.TorrentInfo:
+        torrent = self._torrent(info_hash)
+        metainfo = self._session.load_metainfo(torrent.info_hash)
+        return schema.TorrentInfo(
+            row=_row(torrent),
+            save_path=str(torrent.save_path),
+            comment=metainfo.comment,
+            created_by=metainfo.created_by,
+            created_at=metainfo.created_at,
+            piece_length=torrent.geometry.piece_length,
+            piece_count=torrent.geometry.piece_count,
+            pieces_have=torrent.have.count,
+            files=torrent.summary.file_count,
+            wasted=torrent.wasted_bytes,
+            availability=_availability(torrent),
+            down_limit=torrent.down_bucket.rate,
+            up_limit=torrent.up_bucket.rate,
+            active_s=torrent.active_s,
+        )
+
+    def files(self, info_hash: str) -> list[schema.FileRow]:
+        torrent = self._torrent(info_hash)
+        geometry = torrent.geometry
+        have_ends: list[int] = []
+        have_sums = [0]
+        for index in torrent.have:
+            size = geometry.piece_size(index)
+            have_ends.append(geometry.piece_offset(index) + size)
+            have_sums.append(have_sums[-1] + size)
+
+        def had_before(offset: int) -> int:
+            """Verified bytes among the first `offset` bytes of the torrent."""
+            full = bisect.bisect_right(have_ends, offset)
+            index = offset // geometry.piece_length
+            inside = index < geometry.piece_count and torrent.have[index]
+            return have_sums[full] + (offset - geometry.piece_offset(index) if inside else 0)
+
+        return [
+            schema.FileRow(
+                path="/".join(file.path),
+                size=file.length,
+                have=had_before(file.end) - had_before(file.offset),
+                is_pad=file.is_pad,
+            )
+            for file in torrent.info.files
+        ]
+
+    def peers(self, info_hash: str) -> list[schema.PeerRow]:
+        live = self._torrent(info_hash).live
+        return [] if live is None else [_peer_row(peer) for peer in live.peers.connected]
+
+    def trackers(self, info_hash: str) -> list[schema.TrackerRow]:
+        announcer = self._torrent(info_hash).announcer
+        now = self._session.facilities.loop.time()
+        return [
+            _tracker_row(announcer.trackers[url], tier, now)
+            for tier, urls in enumerate(announcer.tiers.tiers)
+            for url in urls
+        ]
+
+    def log(self, info_hash: str) -> list[schema.LogLine]:
+        return [
+            schema.LogLine(at=at, level=level, text=text)
+            for at, level, text in self._torrent(info_hash).log_lines
+        ]
+
+    # ── requests ────────────────────────────────────────────────────────────────────────────────
+
+    async def add(self, request: schema.AddTorrent) -> str:
+        if request.metainfo is not None:
+            metainfo = Metainfo.parse(request.metainfo)
+        else:
+            metainfo = await load_source(request.source or "", self._session.options.local_host)
+        torrent = await self._session.add(
+            metainfo,
+            save_path=Path(request.save_path) if request.save_path else None,
+            peers=[endpoint(*split_host_port(peer)) for peer in request.peers],
+            paused=request.paused,
+            preallocate=request.preallocate,
+            assume_complete=request.assume_complete,
+        )
+        return torrent.info_hash.hex()
+
+    async def pause(self, info_hashes: Sequence[str]) -> None:
+        self._each(info_hashes, Torrent.pause)
+
+    async def resume(self, info_hashes: Sequence[str]) -> None:
+        self._each(info_hashes, Torrent.start)
+
+    async def recheck(self, info_hashes: Sequence[str]) -> None:
+        self._each(info_hashes, Torrent.recheck)
+
+    async def announce(self, info_hashes: Sequence[str]) -> None:
+        self._each(info_hashes, lambda torrent: torrent.announcer.announce_now())
+
+    async def remove(self, info_hashes: Sequence[str], *, delete_data: bool) -> None:
+        for torrent in self._torrents(info_hashes):
+            await self._session.remove(torrent, delete_data=delete_data)
+
+    async def add_peer(self, info_hashes: Sequence[str], peer: Endpoint) -> None:
+        self._each(info_hashes, lambda torrent: torrent.add_peer(peer))
+
+    async def set_limits(
+        self, info_hash: str | None, *, down: int | None, up: int | None
+    ) -> schema.SetLimits.Reply:
+        if info_hash is None:
+            self._session.set_limits(down=down, up=up)
+            facilities = self._session.facilities
+            return schema.SetLimits.Reply(down=facilities.down.rate, up=facilities.up.rate)
+        torrent = self._torrent(info_hash)
+        torrent.set_limits(down=down, up=up)
+        return schema.SetLimits.Reply(down=torrent.down_bucket.rate, up=torrent.up_bucket.rate)
+
+    def shut_down(self) -> None:
+        self._shut_down()
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    def _torrent(self, info_hash: str) -> Torrent:
+        torrent = self._session.torrents.get(InfoHash.parse(info_hash))
+        if torrent is None:
+            raise UnknownTorrentError(f"no torrent {info_hash}")
+        return torrent
+
+    def _torrents(self, info_hashes: Sequence[str]) -> list[Torrent]:
+        return [self._torrent(info_hash) for info_hash in info_hashes]
+
+    def _each(self, info_hashes: Sequence[str], act: Callable[[Torrent], None]) -> None:
+        for torrent in self._torrents(info_hashes):
+            act(torrent)
+
+
+def _row(torrent: Torrent) -> schema.TorrentRow:
+    down, up = int(torrent.down_rate.rate), int(torrent.up_rate.rate)
+    connected = torrent.live.peers.connected if torrent.live else {}
+    downloaded, uploaded = torrent.down_rate.total, torrent.up_rate.total
+    left = torrent.left
+    return schema.TorrentRow(
+        info_hash=torrent.info_hash.hex(),
+        name=torrent.name,
+        state=schema.TorrentState(torrent.state.value),
+        size=torrent.size,
+        have=torrent.have_bytes,
+        progress=torrent.progress,
+        down_rate=down,
+        up_rate=up,
+        downloaded=downloaded,
+        uploaded=uploaded,
+        ratio=uploaded / (downloaded or torrent.have_bytes or 1),
+        peers=len(connected),
+        seeds=sum(peer.pieces.is_full for peer in connected),
+        eta_s=left // down if left and down else None,
+        is_private=torrent.summary.is_private,
+        added_at=torrent.added_at,
+        completed_at=torrent.completed_at,
+        error=torrent.error,
+        reason=reason_for(torrent),
+    )
+
+
+def _availability(torrent: Torrent) -> float:
+    if torrent.live is None:
+        return 0.0
+    return torrent.live.download.picker.availability.distributed_copies()
+
+
+def _peer_row(peer: Peer) -> schema.PeerRow:
+    pieces = peer.pieces
+    return schema.PeerRow(
+        address=str(peer.connection.remote),
+        client=peer.client,
+        progress=pieces.count / pieces.size if pieces.size else 1.0,
+        down_rate=int(peer.down.rate),
+        up_rate=int(peer.up.rate),
+        downloaded=peer.down.total,
+        uploaded=peer.up.total,
+        flags=peer.flags,
+        source=peer.source.value,
+    )
+
+
+def _tracker_row(tracker: Tracker, tier: int, now: float) -> schema.TrackerRow:
+    schedule, reply = tracker.schedule, tracker.reply
+    state = schema.TrackerState.IDLE
+    if schedule.is_announcing:
+        state = schema.TrackerState.ANNOUNCING
+    elif tracker.error:
+        state = schema.TrackerState.FAILING
+    elif reply is not None:
+        state = schema.TrackerState.WARNING if reply.warning else schema.TrackerState.WORKING
+    wait = schedule.next_at - now
+    return schema.TrackerRow(
+        url=tracker.url,
+        tier=tier,
+        state=state,
+        message=tracker.error or (reply.warning or "" if reply else ""),
+        seeders=reply.seeders if reply else None,
+        leechers=reply.leechers if reply else None,
+        downloads=reply.downloads if reply else None,
+        peers=len(reply.peers) if reply else 0,
+        next_announce_in_s=max(0.0, wait) if wait < float("inf") else None,
+        last_announce_at=tracker.last_at,
+    )

@@ -1,0 +1,47 @@
+"""Why a torrent is not moving, in one sentence for people; empty while it is."""
+
+from __future__ import annotations
+
+from engine.torrent.lifecycle import State
+from engine.torrent.torrent import Torrent
+
+
+def reason_for(torrent: Torrent) -> str:
+    if torrent.state is State.ERROR:
+        return torrent.error
+    if torrent.state is State.DOWNLOADING and not torrent.down_rate.rate:
+        return _why_no_download(torrent)
+    return ""
+
+
+def _why_no_download(torrent: Torrent) -> str:
+    live = torrent.live
+    connected = list(live.peers.connected) if live else []
+    if not connected:
+        return _why_no_peers(torrent)
+    useful = [peer for peer in connected if peer.protocol.am_interested]
+    if not useful:
+        return "no connected peer has a piece that is missing here"
+    if all(peer.protocol.peer_choking for peer in useful):
+        return f"waiting to be unchoked by {_peers(len(useful))}"
+    if torrent.down_bucket.rate or (torrent.live and torrent.live.down.shared.rate):
+        return "held back by a download limit"
+    return f"waiting for {_peers(len(useful))} to send"
+
+
+def _why_no_peers(torrent: Torrent) -> str:
+    trackers = torrent.announcer.trackers.values()
+    known = len(torrent.live.peers.known) if torrent.live else 0
+    if known:
+        return f"none of {known} known peers could be reached yet"
+    if not trackers:
+        return "no tracker, and no peer is known: add one with `add-peer`"
+    if failing := [tracker for tracker in trackers if tracker.error]:
+        return f"no peers: {failing[0].error}"
+    if any(tracker.reply for tracker in trackers):
+        return "the tracker knows no other peer"
+    return "asking the tracker for peers"
+
+
+def _peers(count: int) -> str:
+    return "1 peer" if count == 1 else f"{count} peers"

@@ -1,0 +1,94 @@
+"""One torrent in the foreground: download it, or seed what is there, without a daemon and its state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.core.compact import Endpoint
+from engine.core.metainfo import Metainfo
+from engine.daemon import stopping_on_signals
+from engine.errors import SeedwrightError, StorageError
+from engine.session.options import SessionOptions
+from engine.session.session import Session
+from engine.torrent.lifecycle import State
+from engine.torrent.torrent import Torrent
+
+REPORT_S = 0.25
+
+
+class Interrupted(SeedwrightError):
+    """The user ended it before it was complete; what was verified is on disk and is used again."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreground:
+    """What to do with one torrent. `report` is called some times a second, and once at the end."""
+
+    options: SessionOptions
+    metainfo: Metainfo
+    save_path: Path
+    peers: tuple[Endpoint, ...] = ()
+    stay: bool = False
+    """Go on seeding when complete, until a signal."""
+    must_be_complete: bool = False
+    """Refuse to download: `seed` of data that is not all there is an error."""
+
+    async def run(self, report: Callable[[Session, Torrent], None]) -> None:
+        """Do it. Raises Interrupted, StorageError, or why it could not start."""
+        stop = asyncio.Event()
+        is_stopped = False
+
+        def on_signal() -> None:
+            nonlocal is_stopped
+            is_stopped = True
+            stop.set()
+
+        session = Session(self.options)
+        with stopping_on_signals(on_signal):
+            try:
+                await session.start()
+                torrent = await session.add(
+                    self.metainfo, save_path=self.save_path, peers=list(self.peers)
+                )
+                session.on_change.append(lambda _: self._look(torrent, stop))
+                self._look(torrent, stop)
+                await self._report_until(stop, session, torrent, report)
+                if torrent.state is State.ERROR:
+                    raise StorageError(torrent.error)
+                if self.must_be_complete and torrent.state is State.DOWNLOADING:
+                    missing = torrent.geometry.piece_count - torrent.have.count
+                    raise StorageError(
+                        f"{missing} of {torrent.geometry.piece_count} pieces of "
+                        f"{torrent.name} are missing or damaged in {self.save_path}"
+                    )
+                if is_stopped and not torrent.is_complete:
+                    raise Interrupted(f"stopped at {torrent.progress:.0%}; run it again to go on")
+            finally:
+                await session.stop()
+
+    def _look(self, torrent: Torrent, stop: asyncio.Event) -> None:
+        is_done = torrent.state is State.SEEDING and not self.stay
+        is_refused = self.must_be_complete and torrent.state is State.DOWNLOADING
+        if is_done or is_refused or torrent.state is State.ERROR:
+            stop.set()
+
+    async def _report_until(
+        self,
+        stop: asyncio.Event,
+        session: Session,
+        torrent: Torrent,
+        report: Callable[[Session, Torrent], None],
+    ) -> None:
+        while not stop.is_set():
+            report(session, torrent)
+            try:
+                async with asyncio.timeout(REPORT_S):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+        report(session, torrent)

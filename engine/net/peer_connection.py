@@ -1,0 +1,215 @@
+"""One TCP connection to a peer: kernel ↔ the decoder's and encoder's buffers. HOT.
+
+All connections of a loop share one big receive buffer: a read is parsed before the next begins, so
+nothing in it outlives `on_data`. Writes are gathered: many small messages, or the ready frames of a
+whole batch of blocks, leave in one `sendmsg`. Nothing here knows what the bytes mean.
+
+        recv_into ──► [ shared receive buffer ] ──► handler.on_data(view)
+        write() ──► [ view, view, view … ] ──► sendmsg, as far as the kernel takes it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from engine.core.compact import Endpoint, endpoint
+from engine.errors import PeerError
+
+RECEIVE_BUFFER_BYTES = 1024 * 1024
+_IOV_MAX = 512
+"""Buffers for one sendmsg; Linux takes 1024."""
+
+LOW_WATERMARK_BYTES = 256 * 1024
+"""Below this the handler is asked for more to send."""
+
+
+class ConnectionHandler(Protocol):
+    """What a connection tells its owner. A PeerError raised in `on_data` closes the connection."""
+
+    def on_data(self, data: memoryview) -> None:
+        """Take all of `data`; it is reused after the return."""
+
+    def on_writable(self) -> None:
+        """Send more: what waits has fallen below LOW_WATERMARK_BYTES."""
+
+    def on_closed(self, error: Exception | None) -> None:
+        """The connection is gone; None: closed in good order. Called once."""
+
+    def read_quota(self) -> int:
+        """Bytes that may be read now; 0 leaves the rest in the kernel until `resume_reading`."""
+
+
+class PeerConnection:
+    """A connected, non-blocking socket on the running loop. `start` it once a handler exists."""
+
+    __slots__ = (
+        "_buffer",
+        "_fd",
+        "_flush_scheduled",
+        "_handler",
+        "_loop",
+        "_pending",
+        "_reading",
+        "_socket",
+        "_writing",
+        "bytes_received",
+        "bytes_sent",
+        "is_closed",
+        "pending_bytes",
+        "remote",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, buffer: memoryview):
+        name = sock.getpeername()
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.remote: Endpoint = endpoint(name[0], name[1])
+        self.pending_bytes = 0
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.is_closed = False
+        self._loop = loop
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._buffer = buffer
+        self._handler: ConnectionHandler | None = None
+        self._pending: deque[tuple[memoryview, Callable[[], None] | None]] = deque()
+        self._reading = False
+        self._writing = False
+        self._flush_scheduled = False
+
+    def start(self, handler: ConnectionHandler) -> None:
+        """Begin to read for `handler`, or go on reading for another one."""
+        self._handler = handler
+        self.resume_reading()
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────
+
+    def pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
+
+    def resume_reading(self) -> None:
+        if not self._reading and not self.is_closed:
+            self._reading = True
+            self._loop.add_reader(self._fd, self._on_readable)
+
+    def _on_readable(self) -> None:
+        handler = self._handler
+        if handler is None or self.is_closed:
+            return
+        quota = handler.read_quota()
+        if quota <= 0:
+            self.pause_reading()
+            return
+        try:
+            count = self._socket.recv_into(self._buffer, min(quota, RECEIVE_BUFFER_BYTES))
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.close(PeerError(f"{self.remote}: {error.strerror or error}"))
+            return
+        if not count:
+            self.close(None)
+            return
+        self.bytes_received += count
+        try:
+            handler.on_data(self._buffer[:count])
+        except PeerError as error:
+            self.close(error)
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────
+
+    def write(
+        self, data: bytes | bytearray | memoryview, sent: Callable[[], None] | None = None
+    ) -> None:
+        """Queue bytes; they leave at the next `flush`, at the latest when the loop turns.
+
+        `data` must not change before `sent` is called (also when the connection closes first).
+        """
+        if self.is_closed:
+            if sent is not None:
+                sent()
+            return
+        self._pending.append((memoryview(data), sent))
+        self.pending_bytes += len(data)
+        if not self._flush_scheduled and not self._writing:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._scheduled_flush)
+
+    def _scheduled_flush(self) -> None:
+        self._flush_scheduled = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand to the kernel as much as it takes now, unless it is full already."""
+        if not self._writing:
+            self._send_pending()
+
+    def _send_pending(self) -> None:
+        while self._pending and not self.is_closed:
+            try:
+                if len(self._pending) == 1:
+                    count = self._socket.send(self._pending[0][0])
+                else:
+                    batch = [view for view, _ in self._pending]
+                    count = self._socket.sendmsg(batch[:_IOV_MAX])
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                self.close(PeerError(f"{self.remote}: {error.strerror or error}"))
+                return
+            self._sent(count)
+        self._watch_writable(bool(self._pending))
+
+    def _sent(self, count: int) -> None:
+        self.bytes_sent += count
+        self.pending_bytes -= count
+        pending = self._pending
+        while count and pending:  # a callback may have closed us, which empties the queue
+            view, sent = pending[0]
+            if count < len(view):
+                pending[0] = (view[count:], sent)
+                return
+            count -= len(view)
+            pending.popleft()
+            if sent is not None:
+                sent()
+
+    def _watch_writable(self, wanted: bool) -> None:
+        if wanted and not self._writing and not self.is_closed:
+            self._writing = True
+            self._loop.add_writer(self._fd, self._on_writable)
+        elif not wanted and self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._fd)
+
+    def _on_writable(self) -> None:
+        self._send_pending()
+        if self.pending_bytes < LOW_WATERMARK_BYTES and self._handler and not self.is_closed:
+            self._handler.on_writable()
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────────────
+
+    def close(self, error: Exception | None = None) -> None:
+        """Close at once; what was not yet taken by the kernel is lost. Idempotent."""
+        if self.is_closed:
+            return
+        self.pause_reading()
+        self._watch_writable(False)
+        self.is_closed = True
+        self._socket.close()
+        self.pending_bytes = 0
+        while self._pending:
+            _, sent = self._pending.popleft()
+            if sent is not None:
+                sent()
+        if self._handler is not None:
+            self._handler.on_closed(error)

@@ -1,0 +1,39 @@
+"""Fetching small things over http(s), a .torrent above all: bounded in size, time and redirects."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from engine.errors import SourceError
+
+TIMEOUT_S = 60.0
+_REDIRECTS = 5
+_CHUNK_BYTES = 64 * 1024
+
+
+async def fetch(url: str, *, limit_bytes: int, local_host: str | None = None) -> bytes:
+    """Get the body of `url`, from `local_host` if one is given. Raises SourceError."""
+    import aiohttp  # loaded late: most commands never fetch anything
+
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise SourceError(f"{url}: not an http or https address")
+    connector = aiohttp.TCPConnector(local_addr=(local_host, 0) if local_host else None)
+    try:
+        async with (
+            aiohttp.ClientSession(
+                connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
+            ) as session,
+            session.get(url, max_redirects=_REDIRECTS) as response,
+        ):
+            if response.status != 200:
+                raise SourceError(f"{url}: the server answered {response.status} {response.reason}")
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise SourceError(f"{url}: larger than {limit_bytes} bytes")
+            return bytes(body)
+    except TimeoutError as error:
+        raise SourceError(f"{url}: no answer within {TIMEOUT_S:.0f} s") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise SourceError(f"{url}: {error or type(error).__name__}") from error

@@ -1,0 +1,82 @@
+"""Peers that come to us: accept, hear which torrent they want, hand them to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+from engine.core.identifiers import InfoHash
+from engine.errors import PeerError
+from engine.net.listener import Listener
+from engine.net.peer_connection import PeerConnection
+from engine.torrent.facilities import ConnectionCount
+from engine.torrent.greeting import Greeting
+from engine.torrent.torrent import Torrent
+from engine.wire.handshake import Handshake
+
+log = logging.getLogger(__name__)
+
+
+class Incoming:
+    """Listens, and greets whoever connects."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        receive_buffer: memoryview,
+        connections: ConnectionCount,
+        max_connections: int,
+        find: Callable[[bytes], Torrent | None],
+    ) -> None:
+        """`find` maps the 20 bytes of a handshake to a running torrent."""
+        self._loop = loop
+        self._receive_buffer = receive_buffer
+        self._connections = connections
+        self._max_connections = max_connections
+        self._find = find
+        self._greeting: set[PeerConnection] = set()
+        self.listener = Listener(loop, self._on_accepted)
+
+    def _on_accepted(self, sock: socket.socket) -> None:
+        if self._connections.open >= self._max_connections:
+            sock.close()
+            return
+        try:
+            connection = PeerConnection(self._loop, sock, self._receive_buffer)
+        except OSError:  # reset before we could ask who it is
+            sock.close()
+            return
+        self._connections.open += 1
+        self._greeting.add(connection)
+        connection.start(
+            Greeting(
+                self._loop,
+                connection,
+                answer=self._answer,
+                greeted=self._on_greeted,
+                failed=lambda error: self._on_failed(connection, error),
+            )
+        )
+
+    def _answer(self, info_hash: InfoHash) -> bytes | None:
+        torrent = self._find(info_hash)
+        return None if torrent is None else torrent.wake().our_handshake()
+
+    def _on_greeted(self, connection: PeerConnection, handshake: Handshake, rest: bytes) -> None:
+        torrent = self._find(handshake.info_hash)
+        if torrent is None:
+            raise PeerError(f"{connection.remote} came for a torrent that has stopped")
+        torrent.wake().peers.attach(connection, handshake, rest, is_incoming=True)
+        self._greeting.discard(connection)
+
+    def _on_failed(self, connection: PeerConnection, error: Exception | None) -> None:
+        log.debug("%s did not get in: %s", connection.remote, error)
+        self._connections.open -= 1
+        self._greeting.discard(connection)
+
+    def close(self) -> None:
+        self.listener.close()
+        for connection in list(self._greeting):
+            connection.close(None)

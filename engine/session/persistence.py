@@ -1,0 +1,101 @@
+"""Torrents ↔ rows of the state database: what is kept of a torrent, and how it comes back."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+from engine.core.bitfield import Bitfield
+from engine.core.compact import endpoint, split_host_port
+from engine.core.identifiers import InfoHash
+from engine.session.state_db import StoredTorrent
+from engine.storage.backend import FileStamp
+from engine.torrent.facilities import Facilities
+from engine.torrent.resume import Record
+from engine.torrent.summary import Summary
+from engine.torrent.torrent import Owner, Torrent
+
+_STAMP = struct.Struct("<qq")
+_NO_FILE = -1
+
+
+def to_row(torrent: Torrent, now: float) -> StoredTorrent:
+    """What to keep of a torrent; `now` is seconds since the epoch."""
+    summary, record = torrent.summary, torrent.record
+    return StoredTorrent(
+        info_hash=bytes(summary.info_hash),
+        name=summary.name,
+        size=summary.size,
+        piece_length=summary.piece_length,
+        file_count=summary.file_count,
+        is_private=summary.is_private,
+        trackers=json.dumps(torrent.announcer.tiers.tiers),
+        save_path=str(torrent.save_path),
+        wants_to_run=torrent.wants_to_run,
+        preallocate=torrent.preallocate,
+        have=None if torrent.needs_check else torrent.have.to_bytes(),
+        stamps=_pack(record.stamps) if record else b"",
+        is_clean=record.is_clean if record else False,
+        committed_at=record.committed_at if record and not torrent.state.is_running else now,
+        added_at=torrent.added_at,
+        completed_at=torrent.completed_at,
+        downloaded=torrent.down_rate.total,
+        uploaded=torrent.up_rate.total,
+        wasted=torrent.wasted_bytes,
+        active_s=torrent.active_s,
+        down_limit=torrent.down_bucket.rate,
+        up_limit=torrent.up_bucket.rate,
+        peers=json.dumps([str(peer) for peer in torrent.explicit_peers]),
+    )
+
+
+def from_row(row: StoredTorrent, owner: Owner, facilities: Facilities) -> Torrent:
+    """Make the torrent of a row, paused; the session starts it if it wants to run."""
+    summary = Summary(
+        info_hash=InfoHash(row.info_hash),
+        name=row.name,
+        size=row.size,
+        piece_length=row.piece_length,
+        file_count=row.file_count,
+        is_private=bool(row.is_private),
+        trackers=tuple(tuple(tier) for tier in json.loads(row.trackers)),
+    )
+    have = None
+    if row.have is not None:
+        have = Bitfield.from_bytes(row.have, summary.geometry.piece_count)
+    torrent = Torrent(
+        owner,
+        facilities,
+        summary,
+        save_path=Path(row.save_path),
+        have=have,
+        added_at=row.added_at,
+        preallocate=bool(row.preallocate),
+    )
+    torrent.wants_to_run = bool(row.wants_to_run)
+    torrent.completed_at = row.completed_at
+    torrent.active_s = row.active_s
+    torrent.wasted = row.wasted
+    torrent.down_rate.total = row.downloaded
+    torrent.up_rate.total = row.uploaded
+    now = facilities.loop.time()
+    torrent.down_bucket.set_rate(row.down_limit, now)
+    torrent.up_bucket.set_rate(row.up_limit, now)
+    torrent.explicit_peers = [endpoint(*split_host_port(peer)) for peer in json.loads(row.peers)]
+    torrent.record = Record(_unpack(row.stamps), row.committed_at, bool(row.is_clean))
+    return torrent
+
+
+def _pack(stamps: tuple[FileStamp | None, ...]) -> bytes:
+    return b"".join(
+        _STAMP.pack(_NO_FILE, 0) if stamp is None else _STAMP.pack(stamp.size_bytes, stamp.mtime_ns)
+        for stamp in stamps
+    )
+
+
+def _unpack(data: bytes) -> tuple[FileStamp | None, ...]:
+    return tuple(
+        None if size == _NO_FILE else FileStamp(size, mtime_ns)
+        for size, mtime_ns in _STAMP.iter_unpack(data)
+    )

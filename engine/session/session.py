@@ -1,0 +1,313 @@
+"""All torrents of an engine and what they share. Reads as the list of what can be asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from engine.core.compact import Endpoint
+from engine.core.identifiers import InfoHash, PeerId
+from engine.core.metainfo import Metainfo
+from engine.core.rates import RateEstimate, TokenBucket
+from engine.errors import DuplicateTorrentError, StorageError
+from engine.net.dialer import Dialer
+from engine.net.peer_connection import RECEIVE_BUFFER_BYTES
+from engine.net.tracker_client import TrackerClient
+from engine.session import persistence
+from engine.session.announcing import Announcing
+from engine.session.incoming import Incoming
+from engine.session.options import SessionOptions
+from engine.session.state_db import StateDb
+from engine.storage.disk import Disk
+from engine.storage.file_pool import FilePool
+from engine.storage.piece_buffers import PieceBuffers
+from engine.torrent.facilities import ConnectionCount, Facilities
+from engine.torrent.slabs import Slabs
+from engine.torrent.summary import Summary
+from engine.torrent.torrent import Torrent
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 1.0
+_COMMIT_S = 1.0
+"""Progress is committed at most so long after it was made."""
+
+
+class Session:
+    """Make it on a running loop, `await start()`, use it, `await stop()`. Loop thread only."""
+
+    def __init__(self, options: SessionOptions, state: StateDb | None = None) -> None:
+        """Without `state` nothing is kept: that is the one-shot `get` and `seed`."""
+        self.options = options
+        self.torrents: dict[InfoHash, Torrent] = {}
+        self.started_at = time.time()
+        self.on_change: list[Callable[[Torrent], None]] = []
+        """Called for every torrent that a front end should look at anew."""
+        self.on_remove: list[Callable[[InfoHash], None]] = []
+        self._loop = asyncio.get_running_loop()
+        self._state = state
+        self._metainfo: dict[InfoHash, Metainfo] = {}
+        self._by_wire: dict[bytes, Torrent] = {}
+        self._active: dict[Torrent, None] = {}
+        self._dirty: dict[Torrent, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._ticked_at = self._loop.time()
+        self._commit_timer: asyncio.TimerHandle | None = None
+        self._committing = asyncio.Lock()
+        self._totals_before = {"downloaded": 0, "uploaded": 0}
+        self._is_stopping = False
+        now = self._loop.time()
+        self.down_rate = RateEstimate(now)
+        self.up_rate = RateEstimate(now)
+        receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
+        connections = ConnectionCount()
+        self.incoming = Incoming(
+            self._loop, receive_buffer, connections, options.limits.max_connections, self._find
+        )
+        self.facilities = Facilities(
+            loop=self._loop,
+            rng=random.Random(os.urandom(16)),
+            wall_clock=time.time,
+            peer_id=PeerId.generate(os.urandom),
+            limits=options.limits,
+            connections=connections,
+            disk=Disk(self._loop, threads=options.disk_threads),
+            buffers=PieceBuffers(options.buffer_bytes),
+            slabs=Slabs(),
+            file_pool=FilePool(options.open_files or None),
+            dialer=Dialer(self._loop, options.local_host),
+            trackers=TrackerClient(local_host=options.local_host),
+            receive_buffer=receive_buffer,
+            down=TokenBucket(options.down_limit, now),
+            up=TokenBucket(options.up_limit, now),
+            down_rate=self.down_rate,
+            up_rate=self.up_rate,
+            listen_port=lambda: self.incoming.listener.port,
+            is_own_host=self._is_own_host,
+            spawn=self.spawn,
+        )
+        self.announcing = Announcing(self._loop, self.spawn)
+
+    # ── beginning and end ───────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Listen, and bring back the torrents that were there. Raises InputError, StorageError."""
+        self.incoming.listener.open(self.options.listen_host, self.options.listen_port)
+        if self._state is None:
+            return
+        self._totals_before |= await self._state.run(self._state.totals)
+        for row in await self._state.run(self._state.load):
+            torrent = persistence.from_row(row, self, self.facilities)
+            self._register(torrent)
+        for torrent in list(self.torrents.values()):
+            if torrent.wants_to_run:
+                torrent.start()
+
+    async def stop(self) -> None:
+        """Leave all swarms, tell the trackers within a bounded time, commit everything."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        self.incoming.close()
+        wanted = {torrent: torrent.wants_to_run for torrent in self.torrents.values()}
+        for torrent in wanted:
+            torrent.pause()
+        await self.announcing.drain(self.options.stop_timeout_s)
+        self.announcing.close()
+        for timer in (self._tick_timer, self._commit_timer):
+            if timer is not None:
+                timer.cancel()
+        await self._end_tasks()
+        await self.facilities.disk.close()
+        for torrent, wants_to_run in wanted.items():
+            torrent.wants_to_run = wants_to_run
+            self._dirty[torrent] = None
+        with contextlib.suppress(StorageError):
+            await self.commit()
+        await self.facilities.trackers.close()
+        self.facilities.file_pool.close()
+        if self._state is not None:
+            self._state.close()
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task that ends with the session."""
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+        return task
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task failed", exc_info=error)
+
+    # ── what can be asked ───────────────────────────────────────────────────────────────────────
+
+    async def add(
+        self,
+        metainfo: Metainfo,
+        *,
+        save_path: Path | None = None,
+        peers: list[Endpoint] | None = None,
+        paused: bool = False,
+        preallocate: bool | None = None,
+        assume_complete: bool = False,
+    ) -> Torrent:
+        """Add a torrent and start it. Raises DuplicateTorrentError, StorageError."""
+        if metainfo.info_hash in self.torrents:
+            raise DuplicateTorrentError(f"{metainfo.info.name} is here already")
+        torrent = Torrent(
+            self,
+            self.facilities,
+            Summary.of(metainfo),
+            save_path=(save_path or self.options.save_path).absolute(),
+            added_at=time.time(),
+            preallocate=self.options.preallocate if preallocate is None else preallocate,
+        )
+        torrent.explicit_peers = list(peers or [])
+        torrent.wants_to_run = not paused
+        if assume_complete:
+            torrent.assume_complete()
+        self._metainfo[metainfo.info_hash] = metainfo
+        self._register(torrent)
+        try:
+            if self._state is not None:
+                row = persistence.to_row(torrent, time.time())
+                await self._state.run(self._state.add, row, metainfo.encode())
+                del self._metainfo[metainfo.info_hash]
+        except StorageError:
+            self._unregister(torrent)
+            raise
+        torrent.note("info", "added")
+        if not paused:
+            torrent.start()
+        return torrent
+
+    async def remove(self, torrent: Torrent, *, delete_data: bool = False) -> None:
+        """Forget a torrent; with `delete_data` delete its files, and nothing else, too."""
+        info = torrent.info if delete_data else None
+        torrent.pause()
+        self._unregister(torrent)
+        if self._state is not None:
+            await self._state.run(self._state.remove, torrent.info_hash)
+        if info is not None:
+            await self.facilities.disk.run(torrent.files(info).delete)
+
+    def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
+        """Limit the whole session, in bytes a second; 0 lifts a limit, None leaves it."""
+        now = self._loop.time()
+        if down is not None:
+            self.facilities.down.set_rate(down, now)
+        if up is not None:
+            self.facilities.up.set_rate(up, now)
+
+    @property
+    def downloaded(self) -> int:
+        """Bytes, since the state file was made."""
+        return self._totals_before["downloaded"] + self.down_rate.total
+
+    @property
+    def uploaded(self) -> int:
+        return self._totals_before["uploaded"] + self.up_rate.total
+
+    # ── what torrents tell (Owner) ──────────────────────────────────────────────────────────────
+
+    def changed(self, torrent: Torrent) -> None:
+        self._dirty[torrent] = None
+        if self._commit_timer is None and self._state is not None and not self._is_stopping:
+            self._commit_timer = self._loop.call_later(_COMMIT_S, self._begin_commit)
+        for listener in self.on_change:
+            listener(torrent)
+
+    def activated(self, torrent: Torrent) -> None:
+        self._active[torrent] = None
+        if self._tick_timer is None and not self._is_stopping:
+            self._ticked_at = self._loop.time()
+            self._tick_timer = self._loop.call_later(_TICK_S, self._tick)
+
+    def announce_changed(self, torrent: Torrent) -> None:
+        self.announcing.schedule(torrent)
+
+    def load_metainfo(self, info_hash: InfoHash) -> Metainfo:
+        if (kept := self._metainfo.get(info_hash)) is not None:
+            return kept
+        if self._state is None:
+            raise StorageError(f"no metainfo of {info_hash}")
+        return Metainfo.parse(self._state.read_metainfo_now(info_hash))
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    def _register(self, torrent: Torrent) -> None:
+        self.torrents[torrent.info_hash] = torrent
+        self._by_wire[bytes(torrent.info_hash[:20])] = torrent
+        self.changed(torrent)
+
+    def _unregister(self, torrent: Torrent) -> None:
+        self.torrents.pop(torrent.info_hash, None)
+        self._by_wire.pop(bytes(torrent.info_hash[:20]), None)
+        self._metainfo.pop(torrent.info_hash, None)
+        self._dirty.pop(torrent, None)
+        for listener in self.on_remove:
+            listener(torrent.info_hash)
+
+    def _find(self, wire_hash: bytes) -> Torrent | None:
+        torrent = self._by_wire.get(bytes(wire_hash[:20]))
+        return torrent if torrent is not None and torrent.state.is_running else None
+
+    def _is_own_host(self, host: str) -> bool:
+        return any(endpoint.host == host for endpoint in self.incoming.listener.endpoints)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        elapsed, self._ticked_at = now - self._ticked_at, now
+        for torrent in list(self._active):
+            if not torrent.tick(now, elapsed):
+                self._active.pop(torrent, None)
+                torrent.put_away()
+        self.down_rate.update(now)
+        self.up_rate.update(now)
+        is_busy = self._active or self.down_rate.rate or self.up_rate.rate
+        self._tick_timer = self._loop.call_later(_TICK_S, self._tick) if is_busy else None
+
+    def _begin_commit(self) -> None:
+        self._commit_timer = None
+        self.spawn(self._commit_logged())
+
+    async def _commit_logged(self) -> None:
+        try:
+            await self.commit()
+        except StorageError as error:
+            log.error("%s; trying again", error)
+            self._commit_timer = self._loop.call_later(5 * _COMMIT_S, self._begin_commit)
+
+    async def commit(self) -> None:
+        """Write what has changed into the state file. Raises StorageError."""
+        if self._state is None:
+            return
+        async with self._committing:
+            dirty, self._dirty = self._dirty, {}
+            now = time.time()
+            rows = [
+                persistence.to_row(torrent, now)
+                for torrent in dirty
+                if torrent.info_hash in self.torrents
+            ]
+            totals = {"downloaded": self.downloaded, "uploaded": self.uploaded}
+            try:
+                await self._state.run(self._state.save, rows, totals)
+            except StorageError:
+                self._dirty = dirty | self._dirty
+                raise

@@ -1,0 +1,37 @@
+"""Where a torrent comes from: a SOURCE as users write it → its metainfo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aiofiles
+
+from engine.core.metainfo import MAX_TORRENT_BYTES, Metainfo
+from engine.errors import SourceError
+from engine.net.web import fetch
+
+
+def is_url(source: str) -> bool:
+    return source.startswith(("http://", "https://"))
+
+
+async def read_source(source: str, local_host: str | None = None) -> bytes:
+    """Read the .torrent at a path or an http(s) URL. Raises SourceError."""
+    if source.startswith("magnet:"):
+        raise SourceError("magnet links are not understood yet: give a .torrent or its URL")
+    if is_url(source):
+        return await fetch(source, limit_bytes=MAX_TORRENT_BYTES, local_host=local_host)
+    path = Path(source).expanduser()
+    try:
+        async with aiofiles.open(path, "rb") as file:
+            data: bytes = await file.read(MAX_TORRENT_BYTES + 1)
+    except OSError as error:
+        raise SourceError(f"{source}: {error.strerror or error}") from error
+    if len(data) > MAX_TORRENT_BYTES:
+        raise SourceError(f"{source}: larger than {MAX_TORRENT_BYTES} bytes, not a torrent")
+    return data
+
+
+async def load_source(source: str, local_host: str | None = None) -> Metainfo:
+    """Read and check a SOURCE. Raises SourceError, MetainfoError, BencodeError naming it."""
+    return Metainfo.parse(await read_source(source, local_host))

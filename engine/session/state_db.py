@@ -1,0 +1,180 @@
+"""What must survive `kill -9`: torrents, progress, totals and dates, in one SQLite file (WAL).
+
+All writes happen on one thread of their own, in the order in which they were asked for, so that the
+loop never waits for a disk. A write that returned is durable against a kill of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+from engine.core.identifiers import InfoHash
+from engine.errors import StorageError
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE torrents (
+    info_hash BLOB PRIMARY KEY,
+    name TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    piece_length INTEGER NOT NULL,
+    file_count INTEGER NOT NULL,
+    is_private INTEGER NOT NULL,
+    trackers TEXT NOT NULL,      -- JSON: tiers of URLs
+    save_path TEXT NOT NULL,
+    wants_to_run INTEGER NOT NULL,
+    preallocate INTEGER NOT NULL,
+    have BLOB,                   -- BEP 3 bitfield; NULL: not known, check
+    stamps BLOB NOT NULL,        -- size and mtime of each file, 8 + 8 bytes little endian; -1: none
+    is_clean INTEGER NOT NULL,   -- 0 while files were being written
+    committed_at REAL NOT NULL,
+    added_at REAL NOT NULL,
+    completed_at REAL,
+    downloaded INTEGER NOT NULL,
+    uploaded INTEGER NOT NULL,
+    wasted INTEGER NOT NULL,
+    active_s REAL NOT NULL,
+    down_limit INTEGER NOT NULL,
+    up_limit INTEGER NOT NULL,
+    peers TEXT NOT NULL          -- JSON: explicit peers
+) WITHOUT ROWID;
+CREATE TABLE metainfo (info_hash BLOB PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE session (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTorrent:
+    """One row of `torrents`, column by column."""
+
+    info_hash: bytes
+    name: str
+    size: int
+    piece_length: int
+    file_count: int
+    is_private: bool
+    trackers: str
+    save_path: str
+    wants_to_run: bool
+    preallocate: bool
+    have: bytes | None
+    stamps: bytes
+    is_clean: bool
+    committed_at: float
+    added_at: float
+    completed_at: float | None
+    downloaded: int
+    uploaded: int
+    wasted: int
+    active_s: float
+    down_limit: int
+    up_limit: int
+    peers: str
+
+
+_COLUMNS = ", ".join(field.name for field in fields(StoredTorrent))
+_MARKS = ", ".join("?" for _ in fields(StoredTorrent))
+_PUT = f"INSERT OR REPLACE INTO torrents ({_COLUMNS}) VALUES ({_MARKS})"
+
+
+class StateDb:
+    """The state file of one engine. Close it; two engines cannot have it open at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create. Raises StorageError if it cannot be used, or is in use."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._migrate()
+        except (sqlite3.Error, OSError) as error:
+            self._thread.shutdown()
+            raise StorageError(f"state file {path}: {error}") from error
+
+    def _migrate(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"made by a newer version (schema {version})")
+        if version == 0:
+            self._db.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+
+    # Each method below is a plain function to be run on the state thread by `run`.
+
+    def load(self) -> list[StoredTorrent]:
+        """All torrents in the order in which they were added."""
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM torrents ORDER BY added_at, info_hash")
+        return [StoredTorrent(*row) for row in rows]
+
+    def metainfo(self, info_hash: InfoHash) -> bytes:
+        """The .torrent as it was added. Raises StorageError."""
+        row = self._db.execute(
+            "SELECT data FROM metainfo WHERE info_hash = ?", (bytes(info_hash),)
+        ).fetchone()
+        if row is None:
+            raise StorageError(f"the state file has no metainfo of {info_hash}")
+        return bytes(row[0])
+
+    def add(self, row: StoredTorrent, metainfo: bytes) -> None:
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO metainfo VALUES (?, ?)", (row.info_hash, metainfo)
+            )
+            self._db.execute(_PUT, astuple(row))
+
+    def save(self, rows: Iterable[StoredTorrent], totals: dict[str, int]) -> None:
+        with self._transaction():
+            self._db.executemany(_PUT, map(astuple, rows))
+            self._db.executemany("INSERT OR REPLACE INTO session VALUES (?, ?)", totals.items())
+
+    def remove(self, info_hash: InfoHash) -> None:
+        with self._transaction():
+            for table in ("torrents", "metainfo"):
+                self._db.execute(f"DELETE FROM {table} WHERE info_hash = ?", (bytes(info_hash),))
+
+    def totals(self) -> dict[str, int]:
+        return dict(self._db.execute("SELECT key, value FROM session"))
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+    async def run(self, function: Callable[..., T], *args: object) -> T:
+        """Run one of the methods above on the state thread. Raises StorageError."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+        except sqlite3.Error as error:
+            raise StorageError(f"state file: {error}") from error
+
+    def read_metainfo_now(self, info_hash: InfoHash) -> bytes:
+        """Read on the state thread and wait for it: tens of microseconds when the file is warm."""
+        return self._thread.submit(self.metainfo, info_hash).result()
+
+    def close(self) -> None:
+        """Finish what was asked for, then close."""
+        self._thread.submit(self._db.close).result()
+        self._thread.shutdown()
+
+
+class _Transaction:
+    """BEGIN … COMMIT, or ROLLBACK when left by an exception."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")

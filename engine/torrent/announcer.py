@@ -1,0 +1,197 @@
+"""One torrent's trackers: which is asked when, what is said, what came back (BEP 3, 12, 31).
+
+Holds no task and no timer: the session asks `next_at`, and calls `due` and `announce` when it is
+time. The trackers are tried in the order of their tiers; behind the first one that works, none is
+asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from engine.core.compact import Endpoint
+from engine.discovery.announce import AnnounceReply, AnnounceRequest
+from engine.discovery.announce_schedule import AnnounceSchedule
+from engine.discovery.tracker_tiers import TrackerTiers
+from engine.errors import TrackerError
+from engine.swarm.peer_list import PeerSource
+from engine.torrent.facilities import Facilities
+
+if TYPE_CHECKING:
+    from engine.torrent.torrent import Torrent
+
+
+class Tracker:
+    """One tracker as one torrent knows it."""
+
+    __slots__ = ("error", "last_at", "reply", "schedule", "url")
+
+    def __init__(self, url: str, schedule: AnnounceSchedule) -> None:
+        self.url = url
+        self.schedule = schedule
+        self.reply: AnnounceReply | None = None
+        """The last good one."""
+        self.error = ""
+        """Why the last announce failed; empty when it did not."""
+        self.last_at: float | None = None
+        """Seconds since the epoch of the last announce that ended."""
+
+
+class Announcer:
+    """Speaks to the trackers of one torrent."""
+
+    __slots__ = (
+        "_downloaded_before",
+        "_facilities",
+        "_key",
+        "_on_change",
+        "_torrent",
+        "_uploaded_before",
+        "tiers",
+        "trackers",
+    )
+
+    def __init__(
+        self, torrent: Torrent, facilities: Facilities, on_change: Callable[[], None]
+    ) -> None:
+        """`on_change` is called whenever `next_at` may have become earlier."""
+        self._torrent = torrent
+        self._facilities = facilities
+        self._on_change = on_change
+        self._key = facilities.rng.getrandbits(32)
+        self._uploaded_before = 0
+        self._downloaded_before = 0
+        self.tiers = TrackerTiers(torrent.summary.trackers, facilities.rng)
+        self.trackers: dict[str, Tracker] = {
+            url: Tracker(
+                url,
+                AnnounceSchedule(
+                    facilities.rng, min_interval_s=facilities.limits.min_announce_interval_s
+                ),
+            )
+            for url in self.tiers
+        }
+
+    # ── what the torrent tells ──────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """The torrent joined its swarm."""
+        self._uploaded_before = self._torrent.up_rate.total
+        self._downloaded_before = self._torrent.down_rate.total
+        self._each(AnnounceSchedule.start)
+
+    def completed(self) -> None:
+        self._each(AnnounceSchedule.completed)
+
+    def stop(self) -> None:
+        """The torrent left its swarm: `stopped` is owed to those who know of us."""
+        self._each(AnnounceSchedule.stop)
+
+    def announce_now(self) -> None:
+        """The user asks: forget back-offs, but never a tracker's own `min interval`."""
+        for tracker in self.trackers.values():
+            if tracker.schedule.failures:
+                tracker.schedule.forgive(self._now())
+        self._each(AnnounceSchedule.want)
+
+    def _each(self, tell: Callable[[AnnounceSchedule, float], object]) -> None:
+        now = self._now()
+        for tracker in self.trackers.values():
+            tell(tracker.schedule, now)
+        self._on_change()
+
+    def _now(self) -> float:
+        return self._facilities.loop.time()
+
+    # ── what the session asks ───────────────────────────────────────────────────────────────────
+
+    @property
+    def next_at(self) -> float:
+        """When `due` has something; inf = never, as things are. The loop's clock."""
+        return min(
+            (
+                tracker.schedule.next_at
+                for tracker in self._asked()
+                if not tracker.schedule.is_announcing
+            ),
+            default=math.inf,
+        )
+
+    @property
+    def owes_stopped(self) -> bool:
+        """True while a tracker should still hear that we stopped."""
+        return not self._torrent.state.is_running and any(
+            tracker.schedule.owes_event for tracker in self.trackers.values()
+        )
+
+    def due(self, now: float) -> list[Tracker]:
+        """The trackers to announce to now; `announce` must be called for each."""
+        return [tracker for tracker in self._asked() if tracker.schedule.is_due(now)][
+            : None if not self._torrent.state.is_running else 1
+        ]
+
+    def _asked(self) -> list[Tracker]:
+        """Those that matter now, in the order of their tiers: all up to the first that works."""
+        asked = []
+        for url in self.tiers:
+            tracker = self.trackers[url]
+            asked.append(tracker)
+            works = tracker.schedule.is_announcing or (
+                tracker.schedule.is_known and not tracker.schedule.failures
+            )
+            if works and self._torrent.state.is_running:
+                break
+        return asked
+
+    async def announce(self, tracker: Tracker) -> None:
+        """Announce to one tracker and learn from what it says."""
+        schedule = tracker.schedule
+        request = self._request(tracker)
+        try:
+            reply = await self._facilities.trackers.announce(tracker.url, request)
+        except TrackerError as error:
+            tracker.error = str(error)
+            tracker.last_at = self._facilities.wall_clock()
+            schedule.failed(error, self._now())
+            self._torrent.note("warning", f"{tracker.url}: {error}")
+        except BaseException:
+            schedule.abandoned(self._now())
+            raise
+        else:
+            self._on_reply(tracker, reply)
+        self._torrent.changed()
+        self._on_change()
+
+    def _request(self, tracker: Tracker) -> AnnounceRequest:
+        torrent = self._torrent
+        return AnnounceRequest(
+            info_hash=torrent.info_hash,
+            peer_id=self._facilities.peer_id,
+            port=self._facilities.listen_port(),
+            uploaded=torrent.up_rate.total - self._uploaded_before,
+            downloaded=torrent.down_rate.total - self._downloaded_before,
+            left=torrent.left,
+            event=tracker.schedule.begin(),
+            numwant=self._facilities.limits.numwant,
+            key=self._key,
+            tracker_id=tracker.schedule.tracker_id,
+        )
+
+    def _on_reply(self, tracker: Tracker, reply: AnnounceReply) -> None:
+        tracker.schedule.succeeded(reply, self._now())
+        tracker.reply = reply
+        tracker.error = ""
+        tracker.last_at = self._facilities.wall_clock()
+        self.tiers.succeeded(tracker.url)
+        if reply.warning:
+            self._torrent.note("warning", f"{tracker.url}: {reply.warning}")
+        if reply.peers and self._torrent.state.is_running:
+            own_port = self._facilities.listen_port()
+            others = [peer for peer in reply.peers if not self._is_us(peer, own_port)]
+            self._torrent.found_peers(others, PeerSource.TRACKER)
+
+    def _is_us(self, peer: Endpoint, own_port: int) -> bool:
+        """A tracker lists us too. Other hosts may use our port; a wrong guess costs a handshake."""
+        return peer.port == own_port and self._facilities.is_own_host(peer.host)

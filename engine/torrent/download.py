@@ -1,0 +1,271 @@
+"""Fetching one torrent: the road of a block from socket to disk (BEP 3, 6). HOT.
+
+    Block ─► wanted? ─► its piece's buffer (THE ONE COPY) ─► last one? ─► disk: verify, write
+    ◄─ completion on the loop: have, tell peers, buffer back to the pool
+
+A piece is begun only with a buffer in hand, and buffers are few: that is the back-pressure, since
+nothing is asked for that has no place to go. Peers that found no buffer wait in `_starved`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from engine.core.geometry import BLOCK_LENGTH
+from engine.errors import CorruptPeerError, ProtocolError
+from engine.storage.disk import HashMismatch
+from engine.swarm.piece_picker import PiecePicker
+from engine.swarm.smart_ban import SmartBan
+from engine.torrent.peer import Peer
+from engine.wire import encoder
+from engine.wire.messages import Block
+
+if TYPE_CHECKING:
+    from engine.torrent.live import LiveTorrent
+
+log = logging.getLogger(__name__)
+
+
+class Download:
+    """The fetching half of a torrent. Exists, idle, while seeding too: pieces can be found bad."""
+
+    __slots__ = ("_announce", "_buffers", "_starved", "_swarm", "_writing", "picker", "smart_ban")
+
+    def __init__(self, swarm: LiveTorrent) -> None:
+        self._swarm = swarm
+        self.picker: PiecePicker[Peer] = PiecePicker(
+            swarm.geometry, swarm.have, swarm.facilities.rng, can_begin=self._can_begin
+        )
+        self.smart_ban: SmartBan[Peer] = SmartBan()
+        self._buffers: dict[int, bytearray] = {}
+        self._starved: dict[Peer, None] = {}
+        self._writing: set[int] = set()
+        """Pieces whose buffers belong to a disk thread now."""
+        self._announce: list[int] = []
+
+    # ── what peers tell ─────────────────────────────────────────────────────────────────────────
+
+    def on_have(self, peer: Peer, index: int) -> None:
+        self.picker.peer_gained(peer, index)
+        if peer.pieces.is_full and self._swarm.peers.drop_if_useless(peer):
+            return
+        if not peer.protocol.am_interested and self.picker.interested_in(index):
+            peer.set_interested(True)
+        if peer.protocol.am_interested and not peer.queue.outstanding:
+            self.refill(peer)
+
+    def on_pieces(self, peer: Peer) -> None:
+        """The peer said all that it has, at once."""
+        peer.pieces = peer.protocol.peer_pieces
+        self.picker.peer_added(peer, peer.pieces)
+        if not self._swarm.peers.drop_if_useless(peer):
+            self.update_interest(peer)
+
+    def update_interest(self, peer: Peer) -> None:
+        peer.set_interested(self.picker.is_interesting(peer.pieces))
+
+    def on_unchoked(self, peer: Peer) -> None:
+        self.refill(peer)
+
+    def on_choked(self, peer: Peer) -> None:
+        # With the fast extension every request is answered with a block or a reject (BEP 6);
+        # without it a choke drops them all.
+        if not peer.protocol.is_fast:
+            self._release(peer, peer.queue.clear())
+
+    def on_reject(self, peer: Peer, index: int, begin: int, length: int) -> None:
+        if peer.queue.rejected(index, begin):
+            if peer.protocol.peer_choking:
+                peer.protocol.allowed_fast.discard(index)
+            self._release(peer, [(index, begin, length)])
+
+    def on_allowed_fast(self, peer: Peer, index: int) -> None:
+        if peer.pieces[index]:
+            self.refill(peer)
+
+    def forget(self, peer: Peer) -> None:
+        """The peer is gone: what it was asked for is free again."""
+        self._starved.pop(peer, None)
+        peer.queue.clear()
+        self.picker.peer_removed(peer)
+        self._feed_starved()
+
+    def _release(self, peer: Peer, requests: Iterable[tuple[int, int, int]]) -> None:
+        self.picker.release(peer, requests)
+        self._feed_idle()
+
+    # ── asking ──────────────────────────────────────────────────────────────────────────────────
+
+    def refill(self, peer: Peer) -> None:
+        """Top up what the peer is asked for, in one batch. HOT: once per batch of blocks."""
+        protocol = peer.protocol
+        if not protocol.am_interested or not self._swarm.is_downloading:
+            return
+        allowed = None
+        if protocol.peer_choking:
+            allowed = protocol.allowed_fast
+            if not allowed:
+                return
+        now = self._swarm.now()
+        count = peer.queue.room(now)
+        if not count:
+            return
+        batch = self.picker.pick(peer, peer.pieces, count, allowed=allowed)
+        if batch:
+            peer.queue.requested(batch, now)
+            peer.spoke_at = now
+            peer.connection.write(encoder.requests(batch))
+        if len(batch) < count and not protocol.peer_choking:
+            if self.picker.is_interesting(peer.pieces):
+                self._starved[peer] = None
+            elif not peer.queue.outstanding:
+                peer.set_interested(False)
+
+    def _can_begin(self, index: int) -> bool:
+        """Get the buffer that a piece is begun with."""
+        buffer = self._swarm.facilities.buffers.acquire(
+            self._swarm.geometry.piece_length, at_least=2 - len(self._buffers)
+        )
+        if buffer is None:
+            return False
+        self._buffers[index] = buffer
+        return True
+
+    def _feed_starved(self) -> None:
+        """A buffer or blocks came free: let those ask who had found nothing."""
+        if self._starved:
+            starved, self._starved = self._starved, {}
+            for peer in starved:
+                if not peer.connection.is_closed:
+                    self.refill(peer)
+
+    def _feed_idle(self) -> None:
+        """Blocks are free again that others may have waited for, in the end game above all."""
+        for peer in self._swarm.peers.connected:
+            if peer.protocol.am_interested and not peer.queue.outstanding:
+                self._starved[peer] = None
+        self._feed_starved()
+
+    # ── the road ────────────────────────────────────────────────────────────────────────────────
+
+    def on_block(self, peer: Peer, block: Block) -> None:
+        """Take a block in. Raises ProtocolError for one that cannot be ours. HOT."""
+        index, begin, view = block
+        length = len(view)
+        if not peer.queue.received(index, begin, self._swarm.now()):
+            self._on_unrequested(peer, index, begin, length)
+            return
+        peer.down.add(length)
+        peer.is_snubbed = False
+        result = self.picker.received(peer, index, begin, length)
+        self._swarm.count_downloaded(length)
+        if not result.accepted:
+            return
+        buffer = self._buffers[index]
+        buffer[begin : begin + length] = view
+        for other in result.cancel:
+            other.queue.cancelled(index, begin)
+            other.send(encoder.cancel(index, begin, length))
+            if not other.queue.outstanding:
+                self._starved[other] = None
+        if result.completed:
+            self._write(index, buffer)
+
+    def _on_unrequested(self, peer: Peer, index: int, begin: int, length: int) -> None:
+        """A block that was cancelled or timed out comes too late; any other is an offence."""
+        if not self._swarm.geometry.contains(index, begin, length) or begin % BLOCK_LENGTH:
+            raise ProtocolError(f"{peer.connection.remote} sent a block that does not exist")
+        self._swarm.count_downloaded(length)
+        self.picker.duplicate_bytes += length
+        if not peer.queue.forgive_late():
+            raise ProtocolError(f"{peer.connection.remote} sends blocks nobody asked for")
+
+    def _write(self, index: int, buffer: bytearray) -> None:
+        swarm = self._swarm
+        geometry = swarm.geometry
+        self._writing.add(index)
+        swarm.facilities.disk.write_piece(
+            swarm.files,
+            geometry.piece_offset(index),
+            buffer,
+            geometry.piece_size(index),
+            swarm.info.piece_hash(index),
+            lambda result: self._on_written(index, result),
+        )
+
+    def _on_written(self, index: int, result: object) -> None:
+        self._writing.discard(index)
+        piece = memoryview(self._buffers[index])[: self._swarm.geometry.piece_size(index)]
+        guilty: list[Peer] = []
+        if isinstance(result, HashMismatch):
+            self._swarm.note("warning", f"piece {index} failed its hash and is fetched again")
+            guilty = self.smart_ban.failed(index, self.picker.piece_failed(index), piece)
+        elif isinstance(result, Exception):
+            self.picker.piece_dropped(index)
+        elif self.smart_ban.is_suspect(index):
+            guilty = self.smart_ban.verified(index, piece)
+        del piece
+        self._release_buffer(index)
+        for peer in guilty:
+            self._ban(peer, index)
+        if isinstance(result, Exception):
+            self._swarm.storage_failed(result)
+        elif not isinstance(result, HashMismatch):
+            self._on_verified(index)
+        self._feed_starved()
+
+    def _on_verified(self, index: int) -> None:
+        swarm = self._swarm
+        for peer in self.picker.piece_verified(index):
+            peer.set_interested(False)
+        swarm.on_piece(index)
+        if not self._announce:
+            swarm.facilities.loop.call_soon(self._tell_haves)
+        self._announce.append(index)
+        if self.picker.is_finished:
+            swarm.on_finished()
+
+    def _tell_haves(self) -> None:
+        """Tell all peers about the pieces of this turn of the loop, in one write each."""
+        frames = encoder.haves(self._announce)
+        self._announce = []
+        for peer in list(self._swarm.peers.connected):
+            peer.send(frames)
+
+    def _ban(self, peer: Peer, index: int) -> None:
+        self._swarm.peers.ban(
+            peer, CorruptPeerError(f"{peer.connection.remote} sent corrupt blocks of piece {index}")
+        )
+
+    # ── every second ────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, peer: Peer, now: float) -> None:
+        """Release what a peer was asked for and does not send."""
+        lost = peer.queue.tick(now, peer.down.rate)
+        if peer.queue.is_snubbed:
+            peer.is_snubbed = True
+        if lost:
+            self._release(peer, lost)
+
+    def drop_stuck_pieces(self) -> None:
+        """Give up a begun piece that no peer can finish while others wait for its buffer."""
+        if not self._starved:
+            return
+        index = self.picker.evictable()
+        if index is not None:
+            self.picker.piece_dropped(index)
+            self._release_buffer(index)
+            self._feed_starved()
+
+    def _release_buffer(self, index: int) -> None:
+        buffer = self._buffers.pop(index, None)
+        if buffer is not None:
+            self._swarm.facilities.buffers.release(buffer)
+
+    def close(self) -> None:
+        """Give back the buffers that no write is using; those follow when they are written."""
+        for index in [index for index in self._buffers if index not in self._writing]:
+            self._release_buffer(index)
+        self._starved.clear()

@@ -1,0 +1,80 @@
+"""What every torrent is given by its session: threads, buffers, sockets, clocks, limits.
+
+Passed by constructor and shared by all torrents; nothing in it knows a torrent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from engine.core.identifiers import PeerId
+from engine.core.rates import RateEstimate, TokenBucket
+from engine.net.dialer import Dialer
+from engine.net.tracker_client import TrackerClient
+from engine.storage.disk import Disk
+from engine.storage.file_pool import FilePool
+from engine.storage.piece_buffers import PieceBuffers
+from engine.torrent.slabs import Slabs
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The settings that a torrent works by."""
+
+    max_connections: int = 500
+    """Connected peers of the whole session."""
+    max_connections_per_torrent: int = 100
+    half_open: int = 50
+    """Connections of the session that are being dialled."""
+    upload_slots: int = 0
+    """Unchoked peers of a torrent; 0 = as many as the upload rate feeds."""
+    max_request_queue: int = 2000
+    """Requests that a peer may have waiting with us; told as `reqq` (BEP 10)."""
+    numwant: int = 80
+    """Peers asked of a tracker."""
+    min_announce_interval_s: float = 60.0
+    """No tracker is asked more often, whatever it says."""
+    is_isolated: bool = False
+    """Only explicit peers and the torrent's own trackers are used."""
+
+
+@dataclass(slots=True)
+class ConnectionCount:
+    """Connections of the session, in use and being dialled."""
+
+    open: int = 0
+    dialling: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facilities:
+    loop: asyncio.AbstractEventLoop
+    rng: random.Random
+    wall_clock: Callable[[], float]
+    """Seconds since the epoch; `loop.time` is for everything that is measured."""
+    peer_id: PeerId
+    limits: Limits
+    connections: ConnectionCount
+    disk: Disk
+    buffers: PieceBuffers
+    slabs: Slabs
+    file_pool: FilePool
+    dialer: Dialer
+    trackers: TrackerClient
+    receive_buffer: memoryview
+    """Shared by all connections; see net/peer_connection.py."""
+    down: TokenBucket
+    up: TokenBucket
+    """The session's own rate limits."""
+    down_rate: RateEstimate
+    up_rate: RateEstimate
+    """Payload of all torrents."""
+    listen_port: Callable[[], int]
+    is_own_host: Callable[[str], bool]
+    """True if the address is one that we listen on."""
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    """Start a task that the session owns and ends."""

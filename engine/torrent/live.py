@@ -1,0 +1,117 @@
+"""The part of a torrent that takes part in its swarm: exists while there is somebody to talk to.
+
+LiveTorrent owns the parts by topic and reads as the list of everything that can happen to them; a
+seeding torrent without peers has none, and costs its record only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.core.metainfo import Info
+from engine.storage.filesystem import TorrentFiles
+from engine.swarm.peer_list import PeerList
+from engine.torrent.conversation import Conversation
+from engine.torrent.download import Download
+from engine.torrent.facilities import Facilities
+from engine.torrent.lifecycle import State
+from engine.torrent.peers import Peers
+from engine.torrent.throttle import Throttle
+from engine.torrent.upload import Upload
+from engine.wire.handshake import Handshake
+
+if TYPE_CHECKING:
+    from engine.torrent.torrent import Torrent
+
+CHOKE_ROUND_S = 10.0
+
+
+class LiveTorrent:
+    """A torrent in its swarm. Created by Torrent when it is needed, closed when it is not."""
+
+    def __init__(self, torrent: Torrent, facilities: Facilities, info: Info) -> None:
+        self.torrent = torrent
+        self.facilities = facilities
+        self.info = info
+        self.info_hash = torrent.info_hash
+        self.name = torrent.name
+        self.geometry = info.geometry
+        self.have = torrent.have
+        self.now = facilities.loop.time
+        self.is_closed = False
+        self.drops_seeds = True
+        self.down = Throttle(facilities.loop, torrent.down_bucket, facilities.down)
+        self.up = Throttle(facilities.loop, torrent.up_bucket, facilities.up)
+        self.files: TorrentFiles = torrent.files(info)
+        self.download = Download(self)
+        self.upload = Upload(self)
+        self.conversation = Conversation(self)
+        self.peers = Peers(self, PeerList(facilities.rng))
+        self.idle_since: float | None = self.now()
+        self._next_rechoke_at = self.now() + CHOKE_ROUND_S
+
+    @property
+    def is_running(self) -> bool:
+        return not self.is_closed and self.torrent.state.is_running
+
+    @property
+    def is_downloading(self) -> bool:
+        return not self.is_closed and self.torrent.state is State.DOWNLOADING
+
+    def our_handshake(self) -> bytes:
+        return Handshake(self.info_hash, self.facilities.peer_id).encode()
+
+    # ── what happens ────────────────────────────────────────────────────────────────────────────
+
+    def count_downloaded(self, amount: int) -> None:
+        self.torrent.down_rate.add(amount)
+        self.facilities.down_rate.add(amount)
+
+    def count_uploaded(self, amount: int) -> None:
+        self.torrent.up_rate.add(amount)
+        self.facilities.up_rate.add(amount)
+
+    def on_piece(self, index: int) -> None:
+        """A piece is verified and on disk."""
+        self.torrent.on_piece(index)
+
+    def on_finished(self) -> None:
+        """The last wanted piece is on disk."""
+        self.torrent.on_finished()
+        if self.is_closed:
+            return
+        self.conversation.tell_upload_only()
+        self.peers.drop_seeds()
+        for peer in self.peers.connected:
+            peer.set_interested(False)
+
+    def storage_failed(self, error: Exception) -> None:
+        if not self.is_closed:
+            self.torrent.fail(error)
+
+    def on_peers_changed(self) -> None:
+        self.idle_since = None if self.peers.connected else self.now()
+        self.torrent.changed()
+
+    def note(self, level: str, text: str) -> None:
+        self.torrent.note(level, text)
+
+    def tick(self, now: float) -> None:
+        """Once a second."""
+        self.peers.tick(now)
+        self.download.drop_stuck_pieces()
+        if now >= self._next_rechoke_at:
+            self._next_rechoke_at = now + CHOKE_ROUND_S
+            self.upload.rechoke()
+
+    def close(self) -> None:
+        """Leave the swarm: close all connections and give all buffers back."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self.torrent.wasted += self.download.picker.wasted_bytes
+        self.peers.close()
+        self.download.close()
+        self.down.close()
+        self.up.close()
+        self.files.close()

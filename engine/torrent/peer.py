@@ -1,0 +1,225 @@
+"""One connected peer of one torrent: its connection, its side of the protocol, its queues. HOT.
+
+A peer takes what arrives apart and passes it to the torrent's parts by topic; it decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from engine.core.bitfield import Bitfield
+from engine.core.compact import Endpoint
+from engine.core.geometry import Geometry
+from engine.core.identifiers import PeerId
+from engine.core.rates import RateEstimate
+from engine.net.peer_connection import RECEIVE_BUFFER_BYTES, PeerConnection
+from engine.swarm.peer_list import PeerSource
+from engine.swarm.request_queue import RequestQueue
+from engine.wire import encoder
+from engine.wire.client_name import client_name
+from engine.wire.decoder import Decoder
+from engine.wire.extensions import ExtensionHandshake
+from engine.wire.handshake import Handshake
+from engine.wire.messages import Block, Request
+from engine.wire.peer_protocol import PeerProtocol
+
+if TYPE_CHECKING:
+    from engine.torrent.live import LiveTorrent
+
+_KEEP_ALIVE_S = 100.0
+SILENCE_LIMIT_S = 150.0
+"""Peers keep alive every two minutes at least (BEP 3); one that does not is gone."""
+
+
+class Peer:
+    """A peer after its handshake. It is the handler of its connection."""
+
+    __slots__ = (
+        "connected_at",
+        "connection",
+        "decoder",
+        "down",
+        "extension",
+        "granted_fast",
+        "heard_at",
+        "is_incoming",
+        "is_optimistic",
+        "is_reading_disk",
+        "is_snubbed",
+        "listens_at",
+        "peer_id",
+        "pieces",
+        "protocol",
+        "queue",
+        "source",
+        "spoke_at",
+        "swarm",
+        "unchoked_at",
+        "up",
+        "uploads",
+    )
+
+    def __init__(
+        self,
+        swarm: LiveTorrent,
+        connection: PeerConnection,
+        handshake: Handshake,
+        geometry: Geometry,
+        *,
+        source: PeerSource,
+        is_incoming: bool,
+        now: float,
+    ) -> None:
+        self.swarm = swarm
+        self.connection = connection
+        self.peer_id = PeerId(handshake.peer_id)
+        self.source = source
+        self.is_incoming = is_incoming
+        self.decoder = Decoder()
+        self.decoder.set_bitfield_bytes((geometry.piece_count + 7) // 8)
+        self.protocol = PeerProtocol(
+            geometry, fast=handshake.supports_fast, extensions=handshake.supports_extensions
+        )
+        self.pieces: Bitfield = self.protocol.peer_pieces
+        self.queue = RequestQueue(now)
+        self.uploads: deque[Request] = deque()
+        """What they asked of us and we have not sent."""
+        self.extension: ExtensionHandshake | None = None
+        self.granted_fast: frozenset[int] = frozenset()
+        """Pieces that we let them ask for while we choke them."""
+        self.down = RateEstimate(now)
+        self.up = RateEstimate(now)
+        self.connected_at = now
+        self.heard_at = now
+        self.spoke_at = now
+        self.listens_at: Endpoint | None = None
+        """Where an incoming peer said that it listens."""
+        self.unchoked_at: float | None = None
+        """When we last unchoked them."""
+        self.is_optimistic = False
+        self.is_snubbed = False
+        self.is_reading_disk = False
+        """A batch of their requests is being read by a disk thread."""
+
+    # ── what the connection tells ───────────────────────────────────────────────────────────────
+
+    def on_data(self, data: memoryview) -> None:
+        swarm = self.swarm
+        download, upload = swarm.download, swarm.upload
+        self.heard_at = swarm.now()
+        swarm.down.take(len(data))
+        has_blocks = has_requests = False
+        for message in self.decoder.feed(data):
+            kind = type(message)
+            if kind is Block:
+                has_blocks = True
+                download.on_block(self, message)  # type: ignore[arg-type]
+            elif kind is Request:
+                has_requests = True
+                upload.on_request(self, message)  # type: ignore[arg-type]
+            else:
+                swarm.conversation.on_message(self, message)
+            if self.connection.is_closed:
+                return
+        if has_blocks:
+            download.refill(self)
+        if has_requests:
+            upload.pump(self)
+        self.connection.flush()
+
+    def on_writable(self) -> None:
+        self.swarm.upload.pump(self)
+
+    def on_closed(self, error: Exception | None) -> None:
+        self.swarm.peers.on_closed(self, error)
+
+    def read_quota(self) -> int:
+        quota = self.swarm.down.quota()
+        if quota <= 0:
+            self.swarm.down.wait(self.connection.resume_reading)
+        return min(RECEIVE_BUFFER_BYTES, quota)
+
+    # ── what we tell them ───────────────────────────────────────────────────────────────────────
+
+    def send(self, data: bytes) -> None:
+        self.spoke_at = self.swarm.now()
+        self.connection.write(data)
+
+    def keep_alive(self, now: float) -> None:
+        if now - self.spoke_at > _KEEP_ALIVE_S:
+            self.send(encoder.keep_alive())
+
+    def choke(self) -> None:
+        if not self.protocol.am_choking:
+            self.protocol.am_choking = True
+            self.is_optimistic = False
+            self.send(encoder.choke())
+
+    def unchoke(self, now: float) -> None:
+        if self.protocol.am_choking:
+            self.protocol.am_choking = False
+            self.unchoked_at = now
+            self.send(encoder.unchoke())
+
+    def set_interested(self, interested: bool) -> None:
+        if self.protocol.am_interested != interested:
+            self.protocol.am_interested = interested
+            self.send(encoder.interested() if interested else encoder.not_interested())
+
+    # ── what others ask about them ──────────────────────────────────────────────────────────────
+
+    @property
+    def is_seed(self) -> bool:
+        """True if they want nothing of us: they have all, or said `upload_only` (BEP 21)."""
+        return self.pieces.is_full or bool(self.extension and self.extension.upload_only)
+
+    @property
+    def dial_address(self) -> Endpoint:
+        """The address under which the peer list knows them."""
+        return self.listens_at or self.connection.remote
+
+    @property
+    def is_interested(self) -> bool:
+        return self.protocol.peer_interested
+
+    @property
+    def is_choked(self) -> bool:
+        return self.protocol.am_choking
+
+    @property
+    def download_rate(self) -> float:
+        """Bytes a second from them."""
+        return self.down.rate
+
+    @property
+    def upload_rate(self) -> float:
+        """Bytes a second to them."""
+        return self.up.rate
+
+    @property
+    def client(self) -> str:
+        """What they call themselves (BEP 10), else what their peer id says (BEP 20)."""
+        return (self.extension.client if self.extension else "") or client_name(self.peer_id)
+
+    @property
+    def flags(self) -> str:
+        """Their state in letters; control/schema.py's PeerRow tells what they mean."""
+        protocol = self.protocol
+        parts = ""
+        if protocol.am_interested:
+            parts += "d" if protocol.peer_choking else "D"
+        if protocol.peer_interested:
+            parts += "u" if protocol.am_choking else "U"
+        for letter, is_set in (
+            ("O", self.is_optimistic),
+            ("S", self.is_snubbed),
+            ("I", self.is_incoming),
+            ("X", protocol.is_fast),
+            ("H", self.pieces.is_full),
+        ):
+            parts += letter if is_set else ""
+        return parts
+
+    def __repr__(self) -> str:
+        return f"Peer({self.connection.remote}, {self.client}, {self.flags})"

@@ -1,0 +1,221 @@
+"""Who one torrent is connected to: dialling, accepting, dropping, and what every second brings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from engine.core.compact import Endpoint
+from engine.core.identifiers import InfoHash
+from engine.errors import PeerError, PeerTimeoutError
+from engine.net.peer_connection import PeerConnection
+from engine.swarm.peer_list import PeerList, PeerSource
+from engine.torrent.greeting import Greeting
+from engine.torrent.peer import SILENCE_LIMIT_S, Peer
+from engine.wire.handshake import Handshake
+
+if TYPE_CHECKING:
+    from engine.torrent.live import LiveTorrent
+
+log = logging.getLogger(__name__)
+
+
+class Peers:
+    """The connected peers of one torrent and the addresses of those that could be."""
+
+    __slots__ = ("_dialling", "_swarm", "connected", "known")
+
+    def __init__(self, swarm: LiveTorrent, known: PeerList) -> None:
+        self._swarm = swarm
+        self.known = known
+        self.connected: dict[Peer, None] = {}
+        self._dialling: set[Endpoint] = set()
+
+    # ── finding and dialling ────────────────────────────────────────────────────────────────────
+
+    def found(self, endpoints: Iterable[Endpoint], source: PeerSource) -> int:
+        """Learn addresses, and dial the best at once. Returns how many were new."""
+        now = self._swarm.now()
+        new = sum(self.known.add(endpoint, source, now) for endpoint in endpoints)
+        self.dial_more()
+        return new
+
+    def dial_more(self) -> None:
+        """Dial as many known addresses as the limits allow."""
+        swarm = self._swarm
+        limits, count = swarm.facilities.limits, swarm.facilities.connections
+        room = min(
+            limits.half_open - count.dialling,
+            limits.max_connections - count.open - count.dialling,
+            limits.max_connections_per_torrent - len(self.connected) - len(self._dialling),
+        )
+        if room <= 0 or not swarm.is_running:
+            return
+        now = swarm.now()
+        for endpoint in self.known.candidates(now, room, seeding=swarm.have.is_full):
+            if not swarm.facilities.dialer.can_reach(endpoint):
+                self.known.disconnected(endpoint, now, failed=True)
+                continue
+            self.known.dialling(endpoint, now)
+            self._dialling.add(endpoint)
+            count.dialling += 1
+            swarm.facilities.spawn(self._dial(endpoint))
+
+    async def _dial(self, endpoint: Endpoint) -> None:
+        swarm = self._swarm
+        try:
+            sock = await swarm.facilities.dialer.dial(endpoint)
+        except PeerError as error:
+            log.debug("%s: %s", swarm.name, error)
+            self._dial_failed(endpoint)
+            return
+        finally:
+            swarm.facilities.connections.dialling -= 1
+            self._dialling.discard(endpoint)
+        if swarm.is_closed:
+            sock.close()
+            return
+        try:
+            connection = PeerConnection(
+                swarm.facilities.loop, sock, swarm.facilities.receive_buffer
+            )
+        except OSError:  # reset before we could ask who it is
+            sock.close()
+            self._dial_failed(endpoint)
+            return
+        swarm.facilities.connections.open += 1
+        greeting = Greeting(
+            swarm.facilities.loop,
+            connection,
+            answer=lambda _hash: swarm.our_handshake(),
+            greeted=self._on_greeted,
+            failed=lambda error: self._greeting_failed(endpoint, error),
+        )
+        connection.start(greeting)
+        try:
+            greeting.call(swarm.info_hash)
+        except PeerError as error:
+            connection.close(error)
+
+    def _greeting_failed(self, endpoint: Endpoint, error: Exception | None) -> None:
+        log.debug("%s: %s did not greet: %s", self._swarm.name, endpoint, error)
+        self._swarm.facilities.connections.open -= 1
+        self._dial_failed(endpoint)
+
+    def _dial_failed(self, endpoint: Endpoint) -> None:
+        self.known.disconnected(endpoint, self._swarm.now(), failed=True)
+
+    def _on_greeted(self, connection: PeerConnection, handshake: Handshake, rest: bytes) -> None:
+        self.attach(connection, handshake, rest, is_incoming=False)
+
+    # ── connected ───────────────────────────────────────────────────────────────────────────────
+
+    def attach(
+        self, connection: PeerConnection, handshake: Handshake, rest: bytes, *, is_incoming: bool
+    ) -> None:
+        """Take over a connection whose handshakes are done. Raises PeerError if it is not wanted;
+        the caller then closes it. The session counts a connection as open before and until its end.
+        """
+        swarm = self._swarm
+        remote, now = connection.remote, swarm.now()
+        if handshake.info_hash != InfoHash(swarm.info_hash[:20]):
+            raise PeerError(f"{remote} answered for another torrent")
+        if handshake.peer_id == swarm.facilities.peer_id:
+            self.known.ban(remote)
+            raise PeerError(f"{remote} is ourselves")
+        if any(
+            peer.peer_id == handshake.peer_id and peer.connection.remote.host == remote.host
+            for peer in self.connected
+        ):
+            raise PeerError(f"{remote} is connected already")
+        if self.known.is_banned(remote):
+            raise PeerError(f"{remote} is banned")
+        if is_incoming and len(self.connected) >= self._limit():
+            raise PeerError(f"{remote} came when all places were taken")
+        source = PeerSource.INCOMING if is_incoming else self.known.source_of(remote)
+        peer = Peer(
+            swarm,
+            connection,
+            handshake,
+            swarm.geometry,
+            source=source,
+            is_incoming=is_incoming,
+            now=now,
+        )
+        self.connected[peer] = None
+        if not is_incoming:
+            self.known.connected(remote, now)
+        swarm.download.picker.peer_added(peer, peer.pieces)
+        connection.start(peer)
+        swarm.conversation.open(peer)
+        if rest:
+            peer.on_data(memoryview(rest))
+        swarm.on_peers_changed()
+
+    def _limit(self) -> int:
+        return self._swarm.facilities.limits.max_connections_per_torrent
+
+    def learn_listen_port(self, peer: Peer, endpoint: Endpoint) -> None:
+        """An incoming peer said where it listens: it can be dialled when it is lost."""
+        self.known.add(endpoint, PeerSource.INCOMING, self._swarm.now())
+        self.known.connected(endpoint, self._swarm.now())
+        peer.listens_at = endpoint
+
+    def drop_if_useless(self, peer: Peer) -> bool:
+        """Close a connection between two who want nothing of each other: both have everything."""
+        if self._swarm.have.is_full and peer.pieces.is_full and self._swarm.drops_seeds:
+            self.known.seen_as_seed(peer.dial_address)
+            peer.connection.close(None)
+            return True
+        return False
+
+    def drop_seeds(self) -> None:
+        """Part from all who have everything. Must be called when we have everything."""
+        for peer in list(self.connected):
+            self.drop_if_useless(peer)
+
+    def ban(self, peer: Peer, error: PeerError) -> None:
+        """Close a connection and never open it again."""
+        self.known.ban(peer.dial_address)
+        self.known.ban(peer.connection.remote)
+        self._swarm.note("warning", f"banned: {error}")
+        peer.connection.close(error)
+
+    def on_closed(self, peer: Peer, error: Exception | None) -> None:
+        swarm = self._swarm
+        swarm.facilities.connections.open -= 1
+        self.connected.pop(peer, None)
+        was_unchoked = not peer.protocol.am_choking
+        failed = error is not None and not isinstance(error, PeerTimeoutError)
+        self.known.disconnected(
+            peer.dial_address, swarm.now(), failed=failed and not peer.down.total
+        )
+        swarm.download.forget(peer)
+        peer.uploads.clear()
+        if error is not None:
+            log.debug("%s: lost %s: %s", swarm.name, peer.connection.remote, error)
+        if swarm.is_closed:
+            return
+        if was_unchoked:
+            swarm.upload.rechoke()
+        self.dial_more()
+        swarm.on_peers_changed()
+
+    # ── every second ────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, now: float) -> None:
+        """Update rates, keep connections alive, drop the silent, dial more."""
+        for peer in list(self.connected):
+            peer.down.update(now)
+            peer.up.update(now)
+            peer.keep_alive(now)
+            if now - peer.heard_at > SILENCE_LIMIT_S:
+                peer.connection.close(PeerTimeoutError(f"{peer.connection.remote} fell silent"))
+            else:
+                self._swarm.download.tick(peer, now)
+        self.dial_more()
+
+    def close(self) -> None:
+        for peer in list(self.connected):
+            peer.connection.close(None)

@@ -1,0 +1,30 @@
+"""Reused buffers in which batches of piece frames are laid out for one send."""
+
+from __future__ import annotations
+
+from engine.core.geometry import BLOCK_LENGTH
+from engine.wire.encoder import PIECE_HEADER_LENGTH
+
+FRAME_LENGTH = PIECE_HEADER_LENGTH + BLOCK_LENGTH
+BLOCKS_PER_SLAB = 16
+_KEPT = 16
+"""Free slabs kept for reuse; 4 MiB. More may be out at a time, one or two for each busy peer."""
+
+
+class Slabs:
+    """Buffers of BLOCKS_PER_SLAB piece frames each. Loop thread only."""
+
+    __slots__ = ("_free", "in_use")
+
+    def __init__(self) -> None:
+        self._free: list[bytearray] = []
+        self.in_use = 0
+
+    def acquire(self) -> bytearray:
+        self.in_use += 1
+        return self._free.pop() if self._free else bytearray(FRAME_LENGTH * BLOCKS_PER_SLAB)
+
+    def release(self, slab: bytearray) -> None:
+        self.in_use -= 1
+        if len(self._free) < _KEPT:
+            self._free.append(slab)

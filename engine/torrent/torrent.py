@@ -1,0 +1,400 @@
+"""One torrent: its record, its lifecycle, and its live part while it has one.
+
+Reads as the list of everything that can happen to a torrent. The record is all that an idle torrent
+costs: no task, no timer, no open file, and its metainfo stays in the state database until needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from pathlib import Path
+from typing import Protocol
+
+from engine.core.bitfield import Bitfield
+from engine.core.compact import Endpoint
+from engine.core.identifiers import InfoHash
+from engine.core.metainfo import Info, Metainfo
+from engine.core.rates import RateEstimate, TokenBucket
+from engine.errors import SeedwrightError, StorageError, StorageMissingError
+from engine.storage.backend import FileStamp
+from engine.storage.filesystem import TorrentFiles
+from engine.swarm.peer_list import PeerSource
+from engine.torrent import checking
+from engine.torrent.announcer import Announcer
+from engine.torrent.facilities import Facilities
+from engine.torrent.lifecycle import Event, State, after
+from engine.torrent.live import LiveTorrent
+from engine.torrent.resume import Record, suspicious_files
+from engine.torrent.summary import Summary
+
+log = logging.getLogger(__name__)
+
+_LOG_LINES = 200
+_IDLE_LINGER_S = 30.0
+"""A seeding torrent keeps its live part this long after its last peer."""
+
+
+class Owner(Protocol):
+    """What a torrent tells and asks its session."""
+
+    def changed(self, torrent: Torrent) -> None:
+        """Something that a front end shows or the state database keeps is different now."""
+
+    def activated(self, torrent: Torrent) -> None:
+        """The torrent wants `tick` every second, until it answers False."""
+
+    def announce_changed(self, torrent: Torrent) -> None:
+        """`torrent.announcer.next_at` may be earlier than it was."""
+
+    def load_metainfo(self, info_hash: InfoHash) -> Metainfo:
+        """Read the torrent's metainfo back from where it is kept."""
+
+
+class Torrent:
+    """One torrent of a session."""
+
+    __slots__ = (
+        "_check",
+        "_facilities",
+        "_info",
+        "_log",
+        "_owner",
+        "active_s",
+        "added_at",
+        "announcer",
+        "check_progress",
+        "completed_at",
+        "down_bucket",
+        "down_rate",
+        "error",
+        "explicit_peers",
+        "geometry",
+        "have",
+        "have_bytes",
+        "info_hash",
+        "is_changed",
+        "live",
+        "name",
+        "needs_check",
+        "preallocate",
+        "record",
+        "save_path",
+        "size",
+        "state",
+        "summary",
+        "up_bucket",
+        "up_rate",
+        "wants_to_run",
+        "wasted",
+    )
+
+    def __init__(
+        self,
+        owner: Owner,
+        facilities: Facilities,
+        summary: Summary,
+        *,
+        save_path: Path,
+        have: Bitfield | None = None,
+        added_at: float,
+        preallocate: bool = False,
+    ) -> None:
+        now = facilities.loop.time()
+        self._owner = owner
+        self._facilities = facilities
+        self._info: Info | None = None
+        self._check: asyncio.Task[None] | None = None
+        self._log: deque[tuple[float, str, str]] = deque(maxlen=_LOG_LINES)
+        self.summary = summary
+        self.info_hash = summary.info_hash
+        self.name = summary.name
+        self.size = summary.size
+        self.geometry = summary.geometry
+        self.save_path = save_path
+        self.preallocate = preallocate
+        self.have = have if have is not None else Bitfield(self.geometry.piece_count)
+        self.have_bytes = 0
+        self._count_have()
+        self.state = State.PAUSED
+        self.wants_to_run = True
+        """What the user asked for; the state may be ERROR all the same."""
+        self.needs_check = have is None
+        self.record: Record | None = None
+        self.error = ""
+        self.check_progress = 0.0
+        self.added_at = added_at
+        self.completed_at: float | None = None
+        self.active_s = 0.0
+        self.wasted = 0
+        self.down_rate = RateEstimate(now)
+        self.up_rate = RateEstimate(now)
+        self.down_bucket = TokenBucket(0, now)
+        self.up_bucket = TokenBucket(0, now)
+        self.explicit_peers: list[Endpoint] = []
+        self.is_changed = False
+        self.live: LiveTorrent | None = None
+        self.announcer = Announcer(self, facilities, lambda: owner.announce_changed(self))
+
+    # ── what others ask ─────────────────────────────────────────────────────────────────────────
+
+    @property
+    def info(self) -> Info:
+        """The info dictionary; read back if it was put away. Raises SeedwrightError."""
+        if self._info is None:
+            self._info = self._owner.load_metainfo(self.info_hash).info
+        return self._info
+
+    @property
+    def is_complete(self) -> bool:
+        return self.have.is_full
+
+    @property
+    def left(self) -> int:
+        """Bytes still missing, as trackers want to know it."""
+        return self.size - self.have_bytes
+
+    @property
+    def progress(self) -> float:
+        if self.state is State.CHECKING:
+            return self.check_progress
+        return self.have_bytes / self.size if self.size else float(self.is_complete)
+
+    @property
+    def log_lines(self) -> list[tuple[float, str, str]]:
+        """(seconds since the epoch, level, text), oldest first."""
+        return list(self._log)
+
+    @property
+    def wasted_bytes(self) -> int:
+        return self.wasted + (self.live.download.picker.wasted_bytes if self.live else 0)
+
+    def files(self, info: Info) -> TorrentFiles:
+        return TorrentFiles(
+            self.save_path, info, self._facilities.file_pool, preallocate=self.preallocate
+        )
+
+    # ── what the user does ──────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Run: check first if need be, then download or seed. Also the way out of an error."""
+        self.wants_to_run = True
+        if self.state.is_running or self.state is State.CHECKING:
+            return
+        self.error = ""
+        self._begin_check()
+
+    def pause(self) -> None:
+        """Leave the swarm, keep everything."""
+        self.wants_to_run = False
+        self._stop_check()
+        if self.state.is_running:
+            self.note("info", "paused")
+        self._leave(Event.PAUSE)
+
+    def recheck(self) -> None:
+        """Verify all pieces from the disk, whatever is recorded."""
+        self._stop_check()
+        self._leave(Event.PAUSE)
+        self.needs_check = True
+        self.error = ""
+        self.note("info", "checking all pieces")
+        self._begin_check()
+
+    def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
+        """Limit this torrent, in bytes a second; 0 lifts a limit, None leaves it."""
+        now = self._facilities.loop.time()
+        if down is not None:
+            self.down_bucket.set_rate(down, now)
+        if up is not None:
+            self.up_bucket.set_rate(up, now)
+        self.changed()
+
+    def assume_complete(self) -> None:
+        """Take the user's word that all is there; sizes are compared, pieces are not hashed."""
+        self.have = Bitfield.full(self.geometry.piece_count)
+        self.needs_check = False
+        self._count_have()
+
+    def add_peer(self, endpoint: Endpoint) -> None:
+        """Connect to an explicit peer, now and whenever it is lost."""
+        if endpoint not in self.explicit_peers:
+            self.explicit_peers.append(endpoint)
+        if self.state.is_running:
+            self.wake().peers.found([endpoint], PeerSource.MANUAL)
+
+    # ── checking ────────────────────────────────────────────────────────────────────────────────
+
+    def _begin_check(self) -> None:
+        self._move(Event.CHECK)
+        self.check_progress = 0.0
+        self._check = self._facilities.spawn(self._run_check())
+
+    async def _run_check(self) -> None:
+        """Find out what is on disk: all of it, or only what does not look as recorded."""
+        disk = self._facilities.disk
+        try:
+            info = self.info
+            files = self.files(info)
+            try:
+                suspects = self._suspects(await disk.run(files.stamps))
+                if suspects is None or suspects:
+                    await checking.check(self, disk, files, suspects)
+                await disk.run(files.prepare)
+                await self._take_stamps(files)
+            finally:
+                files.close()
+        except SeedwrightError as error:
+            self._check = None
+            self.fail(error)
+            return
+        self._check = None
+        self.needs_check = False
+        if self.is_complete and self.completed_at is None:
+            self.completed_at = self._facilities.wall_clock()
+        if self.wants_to_run:
+            self._join()
+        else:
+            self._leave(Event.PAUSE)
+
+    async def _take_stamps(self, files: TorrentFiles) -> None:
+        """Note how the files look now. Clean: nothing will be written to them any more."""
+        stamps = await self._facilities.disk.run(files.stamps)
+        self.record = Record(tuple(stamps), self._facilities.wall_clock(), self.is_complete)
+        self.changed()
+
+    def _suspects(self, stamps: list[FileStamp | None]) -> list[int] | None:
+        """The files to check; None = all. Raises StorageMissingError if the whole torrent is gone:
+        its progress is kept until the files are back, or the user asks for a recheck."""
+        if self.needs_check:
+            return None if any(stamps) or self.have.count else []
+        if self.record is None:
+            return [
+                number
+                for number, (file, stamp) in enumerate(zip(self.info.files, stamps, strict=True))
+                if file.length
+                and not file.is_pad
+                and (not stamp or stamp.size_bytes != file.length)
+            ]
+        if self.have.count and any(self.record.stamps) and not any(stamps):
+            raise StorageMissingError(
+                f"no file of it is in {self.save_path}: bring them back and resume, "
+                "or recheck to fetch them again"
+            )
+        suspects = suspicious_files(self.record, stamps)
+        if suspects:
+            self.note("warning", f"{len(suspects)} files do not look as recorded: checking them")
+        return suspects
+
+    def checked(self, have: Bitfield) -> None:
+        """Take over what a check found. Must be called before the torrent joins its swarm."""
+        self.have = have
+        self._count_have()
+        self.changed()
+
+    def _stop_check(self) -> None:
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None
+
+    # ── in the swarm ────────────────────────────────────────────────────────────────────────────
+
+    def _join(self) -> None:
+        seeding = self.is_complete
+        self._move(Event.SEED if seeding else Event.DOWNLOAD)
+        self.note("info", "seeding" if seeding else "downloading")
+        if not seeding or self.explicit_peers:
+            self.wake().peers.found(self.explicit_peers, PeerSource.MANUAL)
+        self.announcer.start()
+        self._owner.activated(self)
+
+    def wake(self) -> LiveTorrent:
+        """The live part, made if there is none; for running torrents. Raises SeedwrightError."""
+        if self.live is None:
+            self.live = LiveTorrent(self, self._facilities, self.info)
+            self._owner.activated(self)
+        return self.live
+
+    def found_peers(self, endpoints: list[Endpoint], source: PeerSource) -> None:
+        """Addresses from a tracker. A seed dials too: leechers behind a NAT cannot dial it."""
+        if self.state.is_running and endpoints:
+            self.wake().peers.found(endpoints, source)
+
+    def on_piece(self, index: int) -> None:
+        self.have_bytes += self.geometry.piece_size(index)
+        self.changed()
+
+    def on_finished(self) -> None:
+        self._move(Event.FINISH)
+        self.completed_at = self._facilities.wall_clock()
+        self.note("info", "complete")
+        self.announcer.completed()
+        if self.live is not None:
+            self._facilities.spawn(self._take_stamps(self.live.files))
+
+    def fail(self, error: Exception) -> None:
+        """The disk failed this torrent: stop, say why, keep what was verified."""
+        expected = isinstance(error, SeedwrightError)
+        self.error = str(error) if expected else f"{type(error).__name__}: {error}"
+        if not isinstance(error, StorageError):
+            log.error("%s failed: %s", self.name, self.error, exc_info=error)
+        self.note("error", self.error)
+        self._stop_check()
+        self._leave(Event.FAIL)
+
+    def _leave(self, event: Event) -> None:
+        was_running = self.state.is_running
+        self._move(event)
+        self._close_live()
+        if was_running:
+            self.announcer.stop()
+        self.changed()
+
+    def _move(self, event: Event) -> None:
+        self.state = after(self.state, event)
+        self.changed()
+
+    # ── time ────────────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, now: float, elapsed_s: float) -> bool:
+        """Once a second while active. False: nothing to do any more, do not call again."""
+        self.active_s += elapsed_s
+        before = self.down_rate.rate, self.up_rate.rate
+        rates = self.down_rate.update(now), self.up_rate.update(now)
+        if rates != before:
+            self.changed()
+        live = self.live
+        if live is None:
+            return any(rates)
+        live.tick(now)
+        is_idle = live.idle_since is not None and now - live.idle_since > _IDLE_LINGER_S
+        if self.state is State.SEEDING and is_idle and not self.explicit_peers:
+            self._close_live()
+        return True
+
+    def _close_live(self) -> None:
+        if self.live is not None:
+            live, self.live = self.live, None
+            live.close()
+
+    def put_away(self) -> None:
+        """Forget the metainfo until it is needed again. The owner must be able to load it."""
+        if self.live is None and self._check is None:
+            self._info = None
+
+    # ── small ones ──────────────────────────────────────────────────────────────────────────────
+
+    def changed(self) -> None:
+        self._owner.changed(self)
+
+    def note(self, level: str, text: str) -> None:
+        """Write a line into the torrent's own log."""
+        self._log.append((self._facilities.wall_clock(), level, text))
+        log.log(getattr(logging, level.upper()), "%s: %s", self.name, text)
+
+    def _count_have(self) -> None:
+        geometry = self.geometry
+        self.have_bytes = self.have.count * geometry.piece_length
+        if geometry.piece_count and self.have[geometry.piece_count - 1]:
+            self.have_bytes -= geometry.piece_length - geometry.last_piece_length
