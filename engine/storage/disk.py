@@ -50,7 +50,8 @@ class HashMismatch:
 
 
 PieceResult: TypeAlias = WrittenPiece | HashMismatch | StorageError | Exception
-_Finished: TypeAlias = tuple[Callable[[Any], None], Any]
+_Job: TypeAlias = tuple[Callable[[], Any], Callable[[Any], None], int]
+_Finished: TypeAlias = tuple[Callable[[Any], None], Any, int]
 _WRITTEN = WrittenPiece()
 
 
@@ -72,7 +73,10 @@ class Disk:
         self.unfinished = 0
         """Jobs whose `done` was not called yet."""
         self._room: deque[asyncio.Future[None]] = deque()
-        self._quiet: asyncio.Future[None] | None = None
+        self._era = 0
+        self._unfinished_of: dict[int, int] = {0: 0}
+        """Jobs by the era they were submitted in; every `settle` begins a new one."""
+        self._settling: list[tuple[int, asyncio.Future[None]]] = []
         self._threads = [
             threading.Thread(target=self._work, name=f"disk-{number}", daemon=True)
             for number in range(threads)
@@ -99,12 +103,13 @@ class Disk:
         with self._wake:
             if self._is_closing:
                 raise RuntimeError("the disk threads are closed")
-            self._lanes[priority].append((job, done))
+            self._lanes[priority].append((job, done, self._era))
             if self._idle:
                 self._wake.notify()
         self.unfinished += 1
+        self._unfinished_of[self._era] += 1
 
-    def write_piece(  # noqa: PLR0917 - one call a piece, all of it needed
+    def write_piece(
         self,
         files: Backend,
         offset: int,
@@ -143,14 +148,23 @@ class Disk:
         self.submit(job, done, priority=priority)
         return await answer
 
+    async def settle(self) -> None:
+        """Return when every job that was submitted before is done; for what must come after them,
+        as deleting files comes after writing them."""
+        if not self.unfinished:
+            return
+        settled: asyncio.Future[None] = self._loop.create_future()
+        self._settling.append((self._era, settled))
+        self._era += 1
+        self._unfinished_of[self._era] = 0
+        await settled
+
     async def close(self) -> None:
         """Take no more jobs, wait until all that were taken are done, and end the threads."""
         with self._wake:
             self._is_closing = True
             self._wake.notify_all()
-        while self.unfinished:
-            self._quiet = self._loop.create_future()
-            await self._quiet
+        await self.settle()
         for thread in self._threads:
             thread.join()
 
@@ -158,13 +172,13 @@ class Disk:
 
     def _work(self) -> None:
         while (taken := self._take()) is not None:
-            job, done = taken
+            job, done, era = taken
             result: object
             try:
                 result = job()
             except Exception as error:
                 result = error
-            self._finish(done, result)
+            self._finish(done, result, era)
             # An idle thread must not keep buffers, slabs or tracebacks alive.
             del taken, job, done, result
 
@@ -182,9 +196,9 @@ class Disk:
                 return checks.popleft()
             return traffic.popleft()
 
-    def _finish(self, done: Callable[[Any], None], result: object) -> None:
+    def _finish(self, done: Callable[[Any], None], result: object, era: int) -> None:
         with self._wake:
-            self._finished.append((done, result))
+            self._finished.append((done, result, era))
             if self._drain_is_due:
                 return
             self._drain_is_due = True
@@ -200,8 +214,9 @@ class Disk:
         with self._wake:
             finished, self._finished = self._finished, []
             self._drain_is_due = False
-        for done, result in finished:
+        for done, result, era in finished:
             self.unfinished -= 1
+            self._unfinished_of[era] -= 1
             try:
                 done(result)
             except Exception as error:
@@ -211,8 +226,19 @@ class Disk:
                 )
         for _ in range(min(len(self._room), len(finished))):
             self._make_room()
-        if not self.unfinished and self._quiet is not None and not self._quiet.done():
-            self._quiet.set_result(None)
+        if self._settling:
+            self._tell_settled()
+
+    def _tell_settled(self) -> None:
+        for era in list(self._unfinished_of):
+            if era == self._era or self._unfinished_of[era]:
+                break
+            del self._unfinished_of[era]
+        oldest = min(self._unfinished_of)
+        for era, settled in self._settling:
+            if era < oldest and not settled.done():
+                settled.set_result(None)
+        self._settling = [entry for entry in self._settling if entry[0] >= oldest]
 
     def _make_room(self) -> None:
         while self._room:
@@ -220,9 +246,6 @@ class Disk:
             if not room.done():
                 room.set_result(None)
                 return
-
-
-_Job: TypeAlias = "tuple[Callable[[], Any], Callable[[Any], None]]"
 
 
 def _verify_and_write(

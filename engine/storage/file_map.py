@@ -7,6 +7,7 @@ Invariant: the spans of a range follow each other without gap or overlap and add
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from engine.core.metainfo import Info
@@ -46,18 +47,20 @@ class FileMap:
         """Cut a range of the torrent at the borders of its files. Raises ValueError outside it."""
         if offset < 0 or length < 0 or offset + length > self.total_length:
             raise ValueError(f"{length} bytes at {offset} in a torrent of {self.total_length}")
-        spans: list[Span] = []
+        return list(self.walk(offset, length))
+
+    def walk(self, offset: int, length: int) -> Iterator[Span]:
+        """Yield the same spans one by one, for who may not need them all; without checks."""
         place = bisect_right(self._starts, offset) - 1
         while length:
             number = self._indexes[place]
             file = self._files[number]
             at = offset - file.offset
             taken = min(length, file.length - at)
-            spans.append(Span(number, at, taken, file.is_pad))
+            yield Span(number, at, taken, file.is_pad)
             offset += taken
             length -= taken
             place += 1
-        return spans
 
     def files_of(self, piece: int) -> list[int]:
         """Return the files that piece `piece` has bytes of, pad files too."""

@@ -84,11 +84,10 @@ class TorrentFiles:
                     made.add(parent)
                 if entry.symlink is not None:
                     self._folder.make_symlink(entry.path, entry.symlink)
-                elif entry.length and self._preallocate:
-                    self._reserve(number)
                 elif not entry.length:
-                    mode = 0o777 if entry.is_executable else 0o666
-                    os.close(self._folder.open_file(entry.path, writable=True, mode=mode))
+                    self._make_empty(number)
+                elif self._preallocate:
+                    self._reserve(number)
 
     def write(self, offset: int, views: Sequence[WritableView]) -> None:
         for span, parts in self._cut(offset, views):
@@ -124,7 +123,7 @@ class TorrentFiles:
                     os.posix_fadvise(fd, span.offset, span.length, os.POSIX_FADV_WILLNEED)
 
     def next_data(self, offset: int, end: int) -> int:
-        for span in self._map.spans(offset, end - offset):
+        for span in self._map.walk(offset, end - offset):
             if not span.is_pad:
                 ahead = self._next_data_of(span)
                 if ahead < span.length:
@@ -255,12 +254,23 @@ class TorrentFiles:
             return None
         return FileStamp(found.st_size, found.st_mtime_ns)
 
+    def _make_empty(self, file: int) -> None:
+        """Make a file without bytes; one that is there already stays, on read-only media too."""
+        try:
+            os.close(self.open_file(file, writable=False))
+        except FileNotFoundError:
+            os.close(self.open_file(file, writable=True))
+
     def _reserve(self, file: int) -> None:
-        with self._pool.lease(self, file, writable=True) as fd:
-            if os.fstat(fd).st_blocks * 512 >= self._info.files[file].length:
+        stamp = self._stamp(file)
+        length = self._info.files[file].length
+        if stamp is not None and stamp.size_bytes >= length:
+            found = self._folder.lstat(self._info.files[file].path)
+            if found.st_blocks * 512 >= length:
                 return
+        with self._pool.lease(self, file, writable=True) as fd:
             try:
-                os.posix_fallocate(fd, 0, self._info.files[file].length)
+                os.posix_fallocate(fd, 0, length)
             except OSError as error:
                 # A file system that cannot reserve gives a sparse file: slower, not wrong.
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):

@@ -29,10 +29,10 @@ def pool() -> FilePool:
 
 
 async def write_piece(
-    disk: Disk, files: TorrentFiles, offset: int, buffer: bytearray, length: int, sha1: bytes
+    disk: Disk, files: TorrentFiles, offset: int, piece: tuple[bytearray, int], sha1: bytes
 ) -> PieceResult:
     written: asyncio.Future[PieceResult] = asyncio.get_running_loop().create_future()
-    disk.write_piece(files, offset, buffer, length, sha1, written.set_result)
+    disk.write_piece(files, offset, *piece, sha1, written.set_result)
     return await written
 
 
@@ -45,10 +45,10 @@ async def test_a_good_piece_is_written_and_a_bad_one_is_not(
     buffer = bytearray(torrent.piece(2).ljust(16384, b"?"))
     size = len(torrent.piece(2))
     assert size < 16384
-    bad = await write_piece(disk, files, 32768, buffer, size, b"x" * 20)
+    bad = await write_piece(disk, files, 32768, (buffer, size), b"x" * 20)
     assert bad == HashMismatch(hashlib.sha1(torrent.piece(2)).digest())
     assert not (tmp_path / "t").exists()
-    good = await write_piece(disk, files, 32768, buffer, size, torrent.info.piece_hash(2))
+    good = await write_piece(disk, files, 32768, (buffer, size), torrent.info.piece_hash(2))
     assert good == WrittenPiece()
     assert (tmp_path / "t").read_bytes() == bytes(32768) + torrent.piece(2)
     pool.close()
@@ -58,7 +58,7 @@ async def test_storage_errors_arrive_as_results(disk: Disk, pool: FilePool, tmp_
     torrent = sample(10)
     files = TorrentFiles(tmp_path / "gone", torrent.info, pool)
     result = await write_piece(
-        disk, files, 0, bytearray(torrent.data), 10, torrent.info.piece_hash(0)
+        disk, files, 0, (bytearray(torrent.data), 10), torrent.info.piece_hash(0)
     )
     assert isinstance(result, StorageError)
 
@@ -140,7 +140,7 @@ async def test_a_cancelled_run_lets_its_job_end(disk: Disk) -> None:
         ended.set()
 
     run = asyncio.create_task(disk.run(job))
-    while not began.is_set():  # noqa: ASYNC110 - set by a thread
+    while not began.is_set():
         await asyncio.sleep(0)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -148,6 +148,25 @@ async def test_a_cancelled_run_lets_its_job_end(disk: Disk) -> None:
     gate.set()
     await disk.close()
     assert ended.is_set()
+
+
+async def test_settle_waits_for_all_that_came_before_and_only_for_that(disk: Disk) -> None:
+    before, after = threading.Event(), threading.Event()
+    done: list[object] = []
+    disk.submit(before.wait, done.append)
+    disk.submit(int, done.append)
+    settling = asyncio.create_task(disk.settle())
+    await asyncio.sleep(0)
+    disk.submit(after.wait, done.append)
+    while not done:
+        await asyncio.sleep(0)
+    assert not settling.done()
+    before.set()
+    await settling
+    assert done == [0, True]
+    after.set()
+    await disk.settle()
+    assert len(done) == 3
 
 
 async def test_a_closed_disk_takes_no_jobs(disk: Disk) -> None:

@@ -81,9 +81,7 @@ def with_content(
         for start in range(0, len(data), piece_length)
     ]
     layout: dict[str, bencode.Encodable] = (
-        {"length": files}
-        if isinstance(files, int)
-        else {"files": [file.entry() for file in files]}
+        {"length": files} if isinstance(files, int) else {"files": [file.entry() for file in files]}
     )
     raw = bencode.encode(
         {"name": name, "piece length": piece_length, "pieces": b"".join(hashes), **layout}
