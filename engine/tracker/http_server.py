@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from engine.core.compact import Endpoint, endpoint
 from engine.errors import InputError, SettingsError, TrackerFailure
@@ -56,6 +57,14 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _log = logging.getLogger(__name__)
+
+
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Whether it is our failure: requests that are no HTTP come by the thousand and are theirs."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log.addFilter(_is_worth_logging)
 
 
 @dataclass(frozen=True, slots=True)

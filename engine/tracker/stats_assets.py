@@ -82,6 +82,10 @@ code { font: .875rem/1.5 ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consol
   overflow-wrap: anywhere; user-select: all; }
 .pair { display: grid; grid-template-columns: 1fr; gap: 1.25rem; margin: 1.25rem 0; }
 .pair section { margin: 0; }
+@media (max-width: 40rem) {
+  .scroll tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 10rem; }
+  .scroll .share { display: none; }
+}
 @media (min-width: 46rem) { .pair { grid-template-columns: 1fr 1fr; } }
 footer { padding-bottom: 2.5rem; color: var(--soft); font-size: .9rem; }
 a { color: var(--leech); }

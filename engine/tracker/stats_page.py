@@ -20,6 +20,7 @@ from engine.tracker.swarm_table import SwarmCount
 _CHART_WIDTH = 600
 _CHART_HEIGHT = 120
 _BAR_GAP = 2
+_NBSP = "\u00a0"
 
 
 def _csp_hash(text: str) -> str:
@@ -106,7 +107,8 @@ def duration(seconds: int) -> str:
     for at, (size, unit) in enumerate(units):
         if seconds >= size or size == 1:
             rest = (seconds % size) // units[at + 1][0] if size > 1 else 0
-            return f"{seconds // size} {unit}" + (f" {rest} {units[at + 1][1]}" if rest else "")
+            more = f" {rest}{_NBSP}{units[at + 1][1]}" if rest else ""
+            return f"{seconds // size}{_NBSP}{unit}{more}"
     raise AssertionError("seconds is the last unit")
 
 
@@ -120,7 +122,7 @@ def _cards(stats: TrackerStats) -> str:
         ("torrents", "Torrents", stats.torrents, "with at least one peer"),
         ("seeds", "Seeds", stats.seeds, "have everything"),
         ("leechers", "Leechers", stats.leechers, "still downloading"),
-        ("downloads", "Downloads", stats.downloads, "completed since the start"),
+        ("downloads", "Downloads", stats.downloads, "completed since start"),
     )
     return "".join(
         f'<div class="card {kind}"><dt>{label}</dt><dd><strong>{_number(value)}</strong>'
@@ -155,7 +157,7 @@ def _chart(minutes: Sequence[int]) -> str:
         f'<line class="grid" x1="0" x2="{_CHART_WIDTH}" y1="0" y2="0"/>'
         f'<line class="grid" x1="0" x2="{_CHART_WIDTH}" y1="{_CHART_HEIGHT / 2:g}"'
         f' y2="{_CHART_HEIGHT / 2:g}"/>'
-        f'{"".join(bars)}</svg><p class="axis"><span>60 min ago</span>'
+        f'{"".join(bars)}</svg><p class="axis"><span>59 min ago</span>'
         f"<span>top line: {_number(top)} per minute</span><span>now</span></p>"
         f'<p class="note">{words}</p>'
     )
@@ -187,8 +189,7 @@ def _traffic(stats: TrackerStats) -> str:
         f"</tr></thead><tbody>{body}</tbody></table>"
         f'<p class="note">{_count(stats.refused, "request")} refused, '
         f"{_count(stats.ignored, 'datagram')} of something else ignored. "
-        f"{_count(stats.ipv6_peers, 'peer')} of {_number(stats.peers)} "
-        f"{'reaches' if stats.ipv6_peers == 1 else 'reach'} us over IPv6.</p>"
+        f"{_number(stats.ipv6_peers)} of {_count(stats.peers, 'peer')} on IPv6.</p>"
     )
 
 
@@ -228,5 +229,5 @@ def _swarm_row(swarm: SwarmCount) -> str:
         f'<tr><th scope="row"><code>{swarm.info_hash.hex()}</code></th>'
         f"<td>{_number(swarm.seeds)}</td><td>{_number(swarm.leechers)}</td>"
         f'<td>{_number(swarm.downloads)}</td><td class="share">{bar}'
-        f"<span>{f'{share} %' if peers else '–'}</span></td></tr>"
+        f"<span>{f'{share}{_NBSP}%' if peers else '–'}</span></td></tr>"
     )

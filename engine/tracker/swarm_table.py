@@ -355,7 +355,7 @@ class SwarmTable:
             chosen = [peer for pool, size in sources for peer in pool[:size]]
         else:
             chosen = _pick(sources, self._draw(total, count))
-        if len(sources) > 1 and len(indexes) == len(swarm.pools) and self.ipv6_peers:
+        if self.ipv6_peers and len(indexes) == len(swarm.pools):
             # Who is reached over both families announces twice and need not hear of itself.
             chosen = [peer for peer in chosen if peer.peer_id != asker.peer_id]
         return chosen
