@@ -15,6 +15,12 @@ def test_the_map_has_every_room() -> None:
     text = (ROOT / "engine/README.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"^\| `(\w+)/` \| [=~] \|", text, re.MULTILINE))
     assert shown == {module.room for module in modules("engine") if module.room}
+    beside = {module.path.name for module in modules("engine") if not module.room}
+    assert_none(
+        f"engine/{name} is not on the map"
+        for name in sorted(beside - {"__init__.py"})
+        if f"`{name}`" not in text
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -20,6 +20,7 @@ WITHOUT_MIRROR = {
     "engine.__main__": "two lines; tests/end_to_end starts the engine by it",
     "engine.errors": "a tree of names; whoever raises one tests it",
     "engine.control.port": "a Protocol; the fake and the real engine are tested against it",
+    "engine.session.options": "values; the session is tested with them",
     "engine.storage.backend": "a Protocol; its implementations are tested against it",
 }
 """Modules that no test module is named after, and why."""
@@ -30,39 +31,41 @@ def _product() -> list[Module]:
 
 
 def test_inits_are_empty() -> None:
-    full = [str(module.path) for module in _product() if module.is_init and module.text.strip()]
-    assert not full, f"importing a package must import nothing else: {full}"
+    """Importing a package imports nothing else."""
+    assert_none(str(module.path) for module in _product() if module.is_init and module.text.strip())
 
 
 def test_every_folder_of_modules_is_a_package() -> None:
     folders = {module.path.parent for module in _product()}
-    bare = [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").exists()]
-    assert not bare, f"__init__.py is missing in {bare}"
+    assert_none(
+        f"{folder} has no __init__.py"
+        for folder in sorted(folders)
+        if not (ROOT / folder / "__init__.py").exists()
+    )
 
 
 def test_modules_say_what_they_are() -> None:
-    mute = [
-        str(module.path) for module in _product() if not module.is_init and not module.docstring
-    ]
-    assert not mute, f"no docstring: {mute}"
+    assert_none(
+        f"{module.path} has no docstring"
+        for module in _product()
+        if not module.is_init and not module.docstring
+    )
 
 
 def test_modules_have_a_topic() -> None:
-    vague = [
-        str(module.path)
+    assert_none(
+        f"{module.path}: name it by what it is"
         for module in _product()
         if any(VAGUE & set(part.split("_")) for part in module.path.with_suffix("").parts)
-    ]
-    assert not vague, f"name modules by what they are: {vague}"
+    )
 
 
 def test_modules_keep_to_the_length_budget() -> None:
-    long = [
-        f"{module.path}: {lines} lines"
+    assert_none(
+        f"{module.path} has {lines} lines: split it by topic"
         for module in _product()
         if (lines := module.text.count("\n")) > LONGER.get(module.name, LENGTH_BUDGET)
-    ]
-    assert not long, f"split these by topic: {long}"
+    )
 
 
 def _mirror(module: Module) -> Path:
@@ -92,4 +95,4 @@ def test_exceptions_are_still_needed() -> None:
     stale += [
         name for name in LONGER if name in known and known[name].text.count("\n") <= LENGTH_BUDGET
     ]
-    assert not stale, f"well-behaved by now, take them off their list: {stale}"
+    assert_none(f"{name} is well-behaved by now: take it off its list" for name in stale)
