@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 import aiofiles
 
@@ -21,9 +21,8 @@ async def read_source(source: str, local_host: str | None = None) -> bytes:
         raise SourceError("magnet links are not understood yet: give a .torrent or its URL")
     if is_url(source):
         return await fetch(source, limit_bytes=MAX_TORRENT_BYTES, local_host=local_host)
-    path = Path(source).expanduser()
     try:
-        async with aiofiles.open(path, "rb") as file:
+        async with aiofiles.open(os.path.expanduser(source), "rb") as file:
             data: bytes = await file.read(MAX_TORRENT_BYTES + 1)
     except OSError as error:
         raise SourceError(f"{source}: {error.strerror or error}") from error

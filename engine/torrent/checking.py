@@ -1,4 +1,4 @@
-"""Checking a torrent's pieces on disk, all or those of some files, with progress for people to see."""
+"""Checking a torrent on disk, all of it or the pieces of some files, with progress to show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 async def check(
     torrent: Torrent, disk: Disk, files: TorrentFiles, suspects: Sequence[int] | None
 ) -> None:
-    """Verify the pieces of the files numbered in `suspects`, None = all pieces, and tell the torrent
+    """Verify the pieces of the files numbered in `suspects`, None = all, and tell the torrent
     what it has. Of suspicious files only recorded pieces are read. Raises StorageError."""
     have = torrent.have
     if suspects is None:

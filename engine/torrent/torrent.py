@@ -21,8 +21,8 @@ from engine.errors import SeedwrightError, StorageError, StorageMissingError
 from engine.storage.backend import FileStamp
 from engine.storage.filesystem import TorrentFiles
 from engine.swarm.peer_list import PeerSource
-from engine.torrent import checking
 from engine.torrent.announcer import Announcer
+from engine.torrent.checking import check
 from engine.torrent.facilities import Facilities
 from engine.torrent.lifecycle import Event, State, after
 from engine.torrent.live import LiveTorrent
@@ -240,7 +240,7 @@ class Torrent:
             try:
                 suspects = self._suspects(await disk.run(files.stamps))
                 if suspects is None or suspects:
-                    await checking.check(self, disk, files, suspects)
+                    await check(self, disk, files, suspects)
                 await disk.run(files.prepare)
                 await self._take_stamps(files)
             finally:
