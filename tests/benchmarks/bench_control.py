@@ -19,9 +19,9 @@ from pathlib import Path
 from engine.control.client import ControlClient
 from engine.control.schema import SessionStatus, Sort, Subscribe, View
 from engine.control.server import ControlServer
-from engine.control.window import Window
 from engine.errors import EngineUnreachable
 from tests.fakes.fake_engine import FakeEngine
+from tests.fakes.subscriber_window import Window
 
 TORRENTS = 10_000
 ROWS = 50

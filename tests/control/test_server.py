@@ -18,9 +18,9 @@ from engine.control.client import ControlClient
 from engine.control.framing import LineBuffer, decode_incoming
 from engine.control.schema import Delta, Snapshot, Subscribe, View
 from engine.control.server import MAX_CONNECTIONS, ControlServer
-from engine.control.window import Window
 from engine.errors import ControlError, EngineUnreachable
 from tests.fakes.fake_engine import FakeEngine
+from tests.fakes.subscriber_window import Window
 
 LIMIT_BYTES = 1000
 

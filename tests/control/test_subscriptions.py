@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from engine.control.schema import Delta, Snapshot, Sort, Subscribe, TorrentRow, View
 from engine.control.subscriptions import MAX_SUBSCRIPTIONS, Subscriptions
-from engine.control.window import Window
 from engine.errors import BadRequestError
 from tests.fakes.fake_engine import FakeEngine
+from tests.fakes.subscriber_window import Window
 from tests.fakes.view_oracle import VIEWS, expected, shake
 
 

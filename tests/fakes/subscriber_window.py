@@ -1,4 +1,4 @@
-"""The client's half of a subscription: a snapshot, then numbered deltas, make the rows on show.
+"""A subscription as a client holds it: a snapshot, then numbered deltas, make the rows on show.
 
 Invariant: after `apply` said True, `rows` is what the engine would have shown at that moment.
 """
