@@ -12,7 +12,6 @@ PURE_ROOMS = {"core", "wire", "utp", "swarm", "discovery"}
 PURE_MODULES = {
     "engine.errors",
     "engine.setting_kinds",
-    "engine.setting_kinds",
     "engine.settings",
     "engine.control.change_log",
     "engine.control.schema",
