@@ -34,7 +34,7 @@ def default_limit() -> int:
 class _OpenFile:
     """A descriptor and its leases. As a context manager it gives one lease back at the end."""
 
-    __slots__ = ("fd", "is_kept", "is_writable", "leases", "pool")
+    __slots__ = ("fd", "is_kept", "is_writable", "leases", "pool", "read_flags")
 
     def __init__(self, pool: FilePool, fd: int, is_writable: bool) -> None:
         self.pool = pool
@@ -42,6 +42,8 @@ class _OpenFile:
         self.is_writable = is_writable
         self.is_kept = True
         self.leases = 1
+        self.read_flags: int | None = None
+        """For whoever must not wait: flags of preadv that suit this file, None = not found out."""
 
     def __enter__(self) -> int:
         return self.fd
@@ -118,7 +120,7 @@ class FilePool:
             _close(fd)
 
     def close(self) -> None:
-        """Close everything that is not leased."""
+        """Close everything; what is leased is closed when given back."""
         with self._lock:
             self._invalidations += 1
             idle = [fd for key in list(self._files) if (fd := self._drop(key)) is not None]
@@ -132,7 +134,11 @@ class FilePool:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
         # Somebody else used up the process's descriptors: give back ours and try once more.
-        self.close()
+        with self._lock:
+            keys = [key for key, item in self._files.items() if not item.leases]
+            idle = [fd for key in keys if (fd := self._drop(key)) is not None]
+        for fd in idle:
+            _close(fd)
         return owner.open_file(file, writable=writable)
 
     def _keep(self, key: tuple[Opener, int], opened: _OpenFile) -> list[int]:

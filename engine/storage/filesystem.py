@@ -31,7 +31,7 @@ _MEMORY_FILE_SYSTEMS = frozenset(["tmpfs", "ramfs", "hugetlbfs"])
 class TorrentFiles:
     """Implements Backend below `root`, the save path. Cheap to make: opens nothing by itself."""
 
-    __slots__ = ("_can_nowait", "_folder", "_info", "_map", "_pool", "_preallocate", "_unflushed")
+    __slots__ = ("_folder", "_info", "_map", "_pool", "_preallocate", "_unflushed")
 
     def __init__(
         self, root: Path, info: Info, pool: FilePool, *, preallocate: bool = False
@@ -42,7 +42,6 @@ class TorrentFiles:
         self._pool = pool
         self._preallocate = preallocate
         self._unflushed: set[int] = set()
-        self._can_nowait = bool(_NOWAIT)
 
     @property
     def root(self) -> Path:
@@ -102,8 +101,6 @@ class TorrentFiles:
                 self._read_span(span, parts)
 
     def read_into_nowait(self, offset: int, views: Sequence[WritableView]) -> bool:
-        if not self._can_nowait:
-            return False
         length = sum(map(len, views))
         place = self._map.locate(offset, length)
         if place is not None:
@@ -211,20 +208,14 @@ class TorrentFiles:
         if found is None:
             return False
         with found as fd:
+            flags = found.read_flags
+            if flags is None:
+                flags = found.read_flags = _nowait_flags(fd)
             try:
-                return os.preadv(fd, views, at, _NOWAIT) == length
-            except BlockingIOError:
-                return False
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                    return False
-            try:
-                if _is_in_memory(os.fstat(fd).st_dev):
-                    return os.preadv(fd, views, at) == length
+                return flags >= 0 and os.preadv(fd, views, at, flags) == length
             except OSError:
+                # Cold, most likely; if there is more to it, `read_into` will meet it again.
                 return False
-        self._can_nowait = False
-        return False
 
     def _next_data_of(self, span: Span) -> int:
         """Return the bytes from the start of a span to what must be read; its length if nothing."""
@@ -339,6 +330,17 @@ def _rest(views: list[WritableView], count: int) -> list[WritableView]:
             return rest
         done += len(view)
     return []
+
+
+def _nowait_flags(fd: int) -> int:
+    """Return the flags with which reading `fd` never waits for a disk; -1 if there are none."""
+    try:
+        os.preadv(fd, (bytearray(1),), 0, _NOWAIT)
+    except BlockingIOError:
+        return _NOWAIT
+    except OSError:
+        return 0 if _is_in_memory(os.fstat(fd).st_dev) else -1
+    return _NOWAIT or -1
 
 
 @lru_cache(maxsize=64)
