@@ -8,7 +8,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from engine.session import persistence
 from engine.session.announcing import Announcing
 from engine.session.incoming import Incoming
 from engine.session.options import SessionOptions
-from engine.session.state_db import StateDb
+from engine.session.state_db import Changes, StateDb
 from engine.storage.disk import Disk
 from engine.storage.file_pool import FilePool
 from engine.storage.piece_buffers import PieceBuffers
@@ -32,6 +32,7 @@ from engine.torrent.facilities import ConnectionCount, Facilities
 from engine.torrent.slabs import Slabs
 from engine.torrent.summary import Summary
 from engine.torrent.torrent import Torrent
+from engine.torrent.unfinished import UnfinishedBlock
 
 log = logging.getLogger(__name__)
 
@@ -246,7 +247,10 @@ class Session:
             return kept
         if self._state is None:
             raise StorageError(f"no metainfo of {info_hash}")
-        return Metainfo.parse(self._state.read_metainfo_now(info_hash))
+        return Metainfo.parse(self._state.run_now(self._state.metainfo, info_hash))
+
+    def load_blocks(self, info_hash: InfoHash) -> list[UnfinishedBlock]:
+        return [] if self._state is None else self._state.run_now(self._state.unfinished, info_hash)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
@@ -299,15 +303,22 @@ class Session:
             return
         async with self._committing:
             dirty, self._dirty = self._dirty, {}
-            now = time.time()
-            rows = [
-                persistence.to_row(torrent, now)
-                for torrent in dirty
-                if torrent.info_hash in self.torrents
-            ]
-            totals = {"downloaded": self.downloaded, "uploaded": self.uploaded}
             try:
-                await self._state.run(self._state.save, rows, totals)
+                await self._state.run(self._state.save, self._changes(dirty))
             except StorageError:
                 self._dirty = dirty | self._dirty
                 raise
+
+    def _changes(self, dirty: Iterable[Torrent]) -> Changes:
+        totals = {"downloaded": self.downloaded, "uploaded": self.uploaded}
+        changes = Changes([], totals)
+        now = time.time()
+        for torrent in dirty:
+            if torrent.info_hash not in self.torrents:
+                continue
+            info_hash = bytes(torrent.info_hash)
+            changes.rows.append(persistence.to_row(torrent, now))
+            blocks, ended = torrent.take_unfinished()
+            changes.blocks.extend((info_hash, *block) for block in blocks)
+            changes.ended.extend((info_hash, piece) for piece in ended)
+        return changes

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
 from engine.core.identifiers import InfoHash
 from engine.errors import StorageError
+from engine.torrent.unfinished import UnfinishedBlock
 
 T = TypeVar("T")
 
@@ -47,6 +48,10 @@ CREATE TABLE torrents (
     peers TEXT NOT NULL          -- JSON: explicit peers
 ) WITHOUT ROWID;
 CREATE TABLE metainfo (info_hash BLOB PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE unfinished (        -- received blocks of pieces that are not complete, not verified
+    info_hash BLOB, piece INTEGER, block INTEGER, data BLOB NOT NULL,
+    PRIMARY KEY (info_hash, piece, block)
+);
 CREATE TABLE session (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 
@@ -80,7 +85,19 @@ class StoredTorrent:
     peers: str
 
 
-_COLUMNS = ", ".join(field.name for field in fields(StoredTorrent))
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one commit writes."""
+
+    rows: list[StoredTorrent]
+    totals: dict[str, int]
+    blocks: list[tuple[bytes, int, int, bytes]] = field(default_factory=list)
+    """(info-hash, piece, block, data) to keep of begun pieces."""
+    ended: list[tuple[bytes, int]] = field(default_factory=list)
+    """(info-hash, piece) of which nothing is kept any more."""
+
+
+_COLUMNS = ", ".join(column.name for column in fields(StoredTorrent))
 _MARKS = ", ".join("?" for _ in fields(StoredTorrent))
 _PUT = f"INSERT OR REPLACE INTO torrents ({_COLUMNS}) VALUES ({_MARKS})"
 
@@ -134,14 +151,30 @@ class StateDb:
             )
             self._db.execute(_PUT, astuple(row))
 
-    def save(self, rows: Iterable[StoredTorrent], totals: dict[str, int]) -> None:
+    def unfinished(self, info_hash: InfoHash) -> list[UnfinishedBlock]:
+        """The blocks that are kept of a torrent's begun pieces."""
+        rows = self._db.execute(
+            "SELECT piece, block, data FROM unfinished WHERE info_hash = ?", (bytes(info_hash),)
+        )
+        return [UnfinishedBlock(*row) for row in rows]
+
+    def save(self, changes: Changes) -> None:
+        """Commit one batch of what has changed."""
         with self._transaction():
-            self._db.executemany(_PUT, map(astuple, rows))
-            self._db.executemany("INSERT OR REPLACE INTO session VALUES (?, ?)", totals.items())
+            self._db.executemany(
+                "DELETE FROM unfinished WHERE info_hash = ? AND piece = ?", changes.ended
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO unfinished VALUES (?, ?, ?, ?)", changes.blocks
+            )
+            self._db.executemany(_PUT, map(astuple, changes.rows))
+            self._db.executemany(
+                "INSERT OR REPLACE INTO session VALUES (?, ?)", changes.totals.items()
+            )
 
     def remove(self, info_hash: InfoHash) -> None:
         with self._transaction():
-            for table in ("torrents", "metainfo"):
+            for table in ("torrents", "metainfo", "unfinished"):
                 self._db.execute(f"DELETE FROM {table} WHERE info_hash = ?", (bytes(info_hash),))
 
     def totals(self) -> dict[str, int]:
@@ -157,9 +190,12 @@ class StateDb:
         except sqlite3.Error as error:
             raise StorageError(f"state file: {error}") from error
 
-    def read_metainfo_now(self, info_hash: InfoHash) -> bytes:
-        """Read on the state thread and wait for it: tens of microseconds when the file is warm."""
-        return self._thread.submit(self.metainfo, info_hash).result()
+    def run_now(self, function: Callable[..., T], *args: object) -> T:
+        """Run one of the small reads above and wait for it: tens of microseconds when warm."""
+        try:
+            return self._thread.submit(function, *args).result()
+        except sqlite3.Error as error:
+            raise StorageError(f"state file: {error}") from error
 
     def close(self) -> None:
         """Finish what was asked for, then close."""

@@ -6,7 +6,7 @@ in the end game perhaps a second one) and received (a source). It knows nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Generic, TypeAlias, TypeVar
 
 from engine.core.geometry import BLOCK_LENGTH, Geometry
@@ -172,6 +172,16 @@ class PartialPiece(Generic[PeerT]):
         self.sources[block] = peer
         self.received_count += 1
         return tuple(p for p in (requester, second) if p is not None and p is not peer)
+
+    def restore(self, blocks: Collection[int], source: PeerT) -> None:
+        """Count blocks as received before; for a piece just begun, and not for all of its blocks."""
+        self.fresh = max(blocks, default=-1) + 1
+        for block in range(self.fresh - 1, -1, -1):
+            if block in blocks:
+                self.sources[block] = source
+                self.received_count += 1
+            else:
+                self.returned.append(block)
 
     def outstanding(self) -> Iterator[tuple[PeerT, Request]]:
         """Yield who is asked for what."""

@@ -303,6 +303,21 @@ class PiecePicker(Generic[PeerT]):
             return Receipt(True, completed, cancel)
         return self.COMPLETED if completed else self.ACCEPTED
 
+    def restore(self, index: int, blocks: Collection[int], source: PeerT) -> bool:
+        """Begin a piece with blocks that were received in an earlier life, `source` standing for
+        whoever sent them. False if the piece is not wanted, begun already, or has no buffer."""
+        if not self._unbegun & self._masks.bit(index):
+            return False
+        if not 0 < len(blocks) < self.geometry.block_count(index):
+            return False
+        if self._can_begin is not None and not self._can_begin(index):
+            return False
+        self._unbegun ^= self._masks.bit(index)
+        partial = self._begun[index] = PartialPiece(self.geometry, index)
+        partial.restore(blocks, source)
+        self._open[index] = partial
+        return True
+
     def release(self, peer: PeerT, requests: Iterable[Request]) -> None:
         """Free requests that this peer will not serve: rejected, timed out, or it choked us."""
         for index, begin, _ in requests:

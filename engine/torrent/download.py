@@ -10,8 +10,8 @@ nothing is asked for that has no place to go. Peers that found no buffer wait in
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from engine.core.geometry import BLOCK_LENGTH
 from engine.errors import CorruptPeerError, ProtocolError
@@ -19,6 +19,7 @@ from engine.storage.disk import HashMismatch
 from engine.swarm.piece_picker import PiecePicker
 from engine.swarm.smart_ban import SmartBan
 from engine.torrent.peer import Peer
+from engine.torrent.unfinished import Unfinished, UnfinishedBlock
 from engine.wire import encoder
 from engine.wire.messages import Block
 
@@ -27,11 +28,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_EARLIER_LIFE = cast(Any, object())
+"""Stands for the unknown peers that sent blocks before a restart; nobody can be blamed for them."""
+
 
 class Download:
     """The fetching half of a torrent. Exists, idle, while seeding too: pieces can be found bad."""
 
-    __slots__ = ("_announce", "_buffers", "_starved", "_swarm", "_writing", "picker", "smart_ban")
+    __slots__ = (
+        "_announce",
+        "_buffers",
+        "_starved",
+        "_swarm",
+        "_writing",
+        "picker",
+        "smart_ban",
+        "unfinished",
+    )
 
     def __init__(self, swarm: LiveTorrent) -> None:
         self._swarm = swarm
@@ -44,6 +57,7 @@ class Download:
         self._writing: set[int] = set()
         """Pieces whose buffers belong to a disk thread now."""
         self._announce: list[int] = []
+        self.unfinished = Unfinished()
 
     # ── what peers tell ─────────────────────────────────────────────────────────────────────────
 
@@ -131,6 +145,7 @@ class Download:
         if buffer is None:
             return False
         self._buffers[index] = buffer
+        self.unfinished.begun(index, self._swarm.now())
         return True
 
     def _feed_starved(self) -> None:
@@ -201,13 +216,16 @@ class Download:
         guilty: list[Peer] = []
         if isinstance(result, HashMismatch):
             self._swarm.note("warning", f"piece {index} failed its hash and is fetched again")
-            guilty = self.smart_ban.failed(index, self.picker.piece_failed(index), piece)
+            sources = self.picker.piece_failed(index)
+            if not self.unfinished.is_restored(index):
+                guilty = self.smart_ban.failed(index, sources, piece)
         elif isinstance(result, Exception):
             self.picker.piece_dropped(index)
         elif self.smart_ban.is_suspect(index):
             guilty = self.smart_ban.verified(index, piece)
         del piece
         self._release_buffer(index)
+        self.unfinished.ended(index)
         for peer in guilty:
             self._ban(peer, index)
         if isinstance(result, Exception):
@@ -257,7 +275,36 @@ class Download:
         if index is not None:
             self.picker.piece_dropped(index)
             self._release_buffer(index)
+            self.unfinished.ended(index)
             self._feed_starved()
+
+    # ── over a restart ──────────────────────────────────────────────────────────────────────────
+
+    def restore(self, kept: Iterable[UnfinishedBlock]) -> None:
+        """Begin pieces with the blocks that an earlier life had received. Call it before any peer."""
+        pieces: dict[int, dict[int, bytes]] = {}
+        for piece, block, data in kept:
+            pieces.setdefault(piece, {})[block] = data
+        for piece, blocks in pieces.items():
+            self.unfinished.restored(piece, set(blocks))
+            if self._is_sound(piece, blocks) and self.picker.restore(piece, blocks, _EARLIER_LIFE):
+                for block, data in blocks.items():
+                    begin = block * BLOCK_LENGTH
+                    self._buffers[piece][begin : begin + len(data)] = data
+            else:
+                self.unfinished.ended(piece)
+
+    def _is_sound(self, piece: int, blocks: Mapping[int, bytes]) -> bool:
+        geometry = self._swarm.geometry
+        return piece < geometry.piece_count and all(
+            block < geometry.block_count(piece) and len(data) == geometry.block_size(piece, block)
+            for block, data in blocks.items()
+        )
+
+    def take_unfinished(self, older_than_s: float) -> list[UnfinishedBlock]:
+        """Copy the blocks to keep of the pieces that have been under way for so long."""
+        before = self._swarm.now() - older_than_s
+        return self.unfinished.take_new(self.picker, self._buffers, before)
 
     def _release_buffer(self, index: int) -> None:
         buffer = self._buffers.pop(index, None)

@@ -48,6 +48,8 @@ class LiveTorrent:
         self.conversation = Conversation(self)
         self.peers = Peers(self, PeerList(facilities.rng))
         self.idle_since: float | None = self.now()
+        if torrent.state is State.DOWNLOADING:
+            self.download.restore(torrent.kept_blocks())
         self._next_rechoke_at = self.now() + CHOKE_ROUND_S
 
     @property
@@ -109,6 +111,7 @@ class LiveTorrent:
         if self.is_closed:
             return
         self.is_closed = True
+        self.torrent.keep_blocks(self.download.take_unfinished(0.0))
         self.torrent.wasted += self.download.picker.wasted_bytes
         self.peers.close()
         self.download.close()

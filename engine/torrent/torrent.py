@@ -28,6 +28,7 @@ from engine.torrent.lifecycle import Event, State, after
 from engine.torrent.live import LiveTorrent
 from engine.torrent.resume import Record, suspicious_files
 from engine.torrent.summary import Summary
+from engine.torrent.unfinished import SLOW_PIECE_S, UnfinishedBlock
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ class Owner(Protocol):
     def announce_changed(self, torrent: Torrent) -> None:
         """`torrent.announcer.next_at` may be earlier than it was."""
 
+    def load_blocks(self, info_hash: InfoHash) -> list[UnfinishedBlock]:
+        """Read back the blocks of begun pieces that are kept of a torrent."""
+
     def load_metainfo(self, info_hash: InfoHash) -> Metainfo:
         """Read the torrent's metainfo back from where it is kept."""
 
@@ -61,6 +65,7 @@ class Torrent:
         "_info",
         "_log",
         "_owner",
+        "_unkept",
         "active_s",
         "added_at",
         "announcer",
@@ -106,6 +111,7 @@ class Torrent:
         self._facilities = facilities
         self._info: Info | None = None
         self._check: asyncio.Task[None] | None = None
+        self._unkept: list[UnfinishedBlock] = []
         self._log: deque[tuple[float, str, str]] = deque(maxlen=_LOG_LINES)
         self.summary = summary
         self.info_hash = summary.info_hash
@@ -382,6 +388,23 @@ class Torrent:
         """Forget the metainfo until it is needed again. The owner must be able to load it."""
         if self.live is None and self._check is None:
             self._info = None
+
+    # ── blocks of begun pieces, kept over a restart ─────────────────────────────────────────────
+
+    def keep_blocks(self, blocks: list[UnfinishedBlock]) -> None:
+        self._unkept += blocks
+
+    def kept_blocks(self) -> list[UnfinishedBlock]:
+        """All that is kept, where it is kept or still on its way there."""
+        return [*self._owner.load_blocks(self.info_hash), *self._unkept]
+
+    def take_unfinished(self) -> tuple[list[UnfinishedBlock], list[int]]:
+        """What to keep, and the pieces of which nothing need be kept any more."""
+        blocks, self._unkept = self._unkept, []
+        if self.live is None:
+            return blocks, []
+        download = self.live.download
+        return [*blocks, *download.take_unfinished(SLOW_PIECE_S)], download.unfinished.take_ended()
 
     # ── small ones ──────────────────────────────────────────────────────────────────────────────
 

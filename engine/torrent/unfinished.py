@@ -1,0 +1,77 @@
+"""Blocks of begun pieces that are kept over a pause, a restart or a kill.
+
+They are not verified, and so never go where the files are: the state database keeps them until
+their piece is complete and its hash decides. Pieces that are done within seconds are not bothered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from engine.core.geometry import BLOCK_LENGTH
+from engine.swarm.piece_picker import PiecePicker
+from engine.torrent.peer import Peer
+
+SLOW_PIECE_S = 10.0
+"""A piece that is being fetched for longer than this is kept block by block as it grows."""
+
+
+class UnfinishedBlock(NamedTuple):
+    piece: int
+    block: int
+    data: bytes
+
+
+class Unfinished:
+    """What of one torrent's begun pieces is kept already, and what should be."""
+
+    __slots__ = ("_begun_at", "_ended", "_kept")
+
+    def __init__(self) -> None:
+        self._begun_at: dict[int, float] = {}
+        self._kept: dict[int, set[int]] = {}
+        self._ended: list[int] = []
+
+    def begun(self, index: int, now: float) -> None:
+        self._begun_at[index] = now
+
+    def restored(self, index: int, blocks: set[int]) -> None:
+        """These blocks of a piece came back from where they were kept."""
+        self._kept[index] = blocks
+
+    def is_restored(self, index: int) -> bool:
+        return index in self._kept
+
+    def ended(self, index: int) -> None:
+        """The piece was written, failed or dropped: what is kept of it is worth nothing now."""
+        self._begun_at.pop(index, None)
+        if self._kept.pop(index, None) is not None:
+            self._ended.append(index)
+
+    def take_ended(self) -> list[int]:
+        """The pieces to forget since the last call."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def take_new(
+        self,
+        picker: PiecePicker[Peer],
+        buffers: Mapping[int, bytearray],
+        before: float,
+    ) -> list[UnfinishedBlock]:
+        """Copy the blocks that are not kept yet of all pieces begun before a time."""
+        taken: list[UnfinishedBlock] = []
+        for partial in picker.partials():
+            index = partial.index
+            if self._begun_at.get(index, before) > before or not partial.received_count:
+                continue
+            kept = self._kept.setdefault(index, set())
+            view = memoryview(buffers[index])[: partial.length]
+            for block, source in enumerate(partial.sources):
+                if source is not None and block not in kept:
+                    kept.add(block)
+                    begin = block * BLOCK_LENGTH
+                    data = bytes(view[begin : begin + BLOCK_LENGTH])
+                    taken.append(UnfinishedBlock(index, block, data))
+        return taken

@@ -1,0 +1,54 @@
+"""What a stop keeps: verified pieces, and the blocks of pieces that were not complete yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from engine.core.metainfo import Metainfo
+from engine.torrent.lifecycle import State
+from tests.end_to_end.rig import LOOPBACK, endpoint_of, running, seeding, until, until_state
+from tests.storage.torrents import sample
+
+MIB = 1024 * 1024
+
+
+async def test_the_blocks_of_an_incomplete_piece_are_not_fetched_again(tmp_path: Path) -> None:
+    content = sample(2 * MIB, MIB)
+    content.store(tmp_path / "source")
+    metainfo = Metainfo(content.info)
+    slow = replace(LOOPBACK, down_limit=512 * 1024)
+    async with running() as seeder:
+        await seeding(seeder, metainfo, tmp_path / "source")
+        async with running(slow, state_dir=tmp_path) as leecher:
+            torrent = await leecher.add(
+                metainfo, save_path=tmp_path / "target", peers=[endpoint_of(seeder)]
+            )
+            await until(leecher, lambda: torrent.down_rate.total > 300_000)
+            assert not torrent.have.count
+        async with running(state_dir=tmp_path) as leecher:
+            torrent = leecher.torrents[metainfo.info_hash]
+            assert torrent.down_rate.total > 300_000
+            await until_state(leecher, torrent, State.SEEDING)
+            assert torrent.down_rate.total == 2 * MIB
+    assert (tmp_path / "target" / "t").read_bytes() == content.data
+
+
+async def test_a_paused_torrent_keeps_the_blocks_too(tmp_path: Path) -> None:
+    content = sample(2 * MIB, 2 * MIB)
+    content.store(tmp_path / "source")
+    metainfo = Metainfo(content.info)
+    async with running() as seeder, running(LOOPBACK, state_dir=tmp_path) as leecher:
+        await seeding(seeder, metainfo, tmp_path / "source")
+        leecher.set_limits(down=512 * 1024)
+        torrent = await leecher.add(
+            metainfo, save_path=tmp_path / "target", peers=[endpoint_of(seeder)]
+        )
+        await until(leecher, lambda: torrent.down_rate.total > 300_000)
+        torrent.pause()
+        assert torrent.live is None
+        leecher.set_limits(down=0)
+        torrent.start()
+        await until_state(leecher, torrent, State.SEEDING)
+        assert torrent.down_rate.total == 2 * MIB
+        assert torrent.wasted_bytes == 0
