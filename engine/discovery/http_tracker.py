@@ -139,14 +139,14 @@ def parse_scrape(body: bytes, info_hashes: Sequence[InfoHash]) -> ScrapeReply:
 def is_failure(body: bytes) -> bool:
     """Say whether `body`, perhaps that of a 4xx or 5xx, holds a `failure reason` to be parsed."""
     try:
-        return b"failure reason" in bencode.decode_dict(body, strict=False)
+        return b"failure reason" in _dictionary(body)
     except BencodeError:
         return False
 
 
 def _decode(body: bytes) -> dict[bytes, Value]:
     try:
-        reply = bencode.decode_dict(body, strict=False)
+        reply = _dictionary(body)
     except BencodeError as error:
         raise TrackerReplyError(f"the reply is no bencode: {error}") from error
     if b"failure reason" in reply:
@@ -154,6 +154,11 @@ def _decode(body: bytes) -> dict[bytes, Value]:
             _text(reply, b"failure reason") or "refused without a reason", _retry_in_s(reply)
         )
     return reply
+
+
+def _dictionary(body: bytes) -> dict[bytes, Value]:
+    """Decode leniently: trackers that are scripts send keys unsorted and empty lines around."""
+    return bencode.decode_dict(body.strip(), strict=False)
 
 
 def _retry_in_s(reply: Mapping[bytes, Value]) -> float | None:

@@ -7,7 +7,7 @@ the URL: its path or query often holds a passkey.
 from __future__ import annotations
 
 import asyncio
-import socket
+import os
 import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -97,13 +97,9 @@ class HttpTrackerClient:
         if self._is_closed:
             raise TrackerUnreachable("the client is closed")
         if self._session is None:
-            family = socket.AF_UNSPEC
-            if self._local_host is not None:
-                family = socket.AF_INET6 if ":" in self._local_host else socket.AF_INET
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=0,
-                    family=family,
                     local_addr=None if self._local_host is None else (self._local_host, 0),
                     ttl_dns_cache=_NAME_CACHE_S,
                     keepalive_timeout=_KEEP_ALIVE_S,
@@ -172,7 +168,9 @@ async def _parse(
 
 def _os_reason(error: Exception) -> str:
     cause = getattr(error, "os_error", error)
-    return getattr(cause, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno)
+    return str(cause) or type(cause).__name__
 
 
 def _one_line(text: str) -> str:
