@@ -96,6 +96,15 @@ class Announcer:
                 tracker.schedule.forgive(self._now())
         self._each(AnnounceSchedule.want)
 
+    def want_more(self) -> None:
+        """The swarm we know is too small: ask sooner than the interval says, if that is allowed."""
+        now = self._now()
+        for tracker in self._asked():
+            schedule = tracker.schedule
+            if schedule.is_known and not schedule.failures and schedule.next_at > now:
+                schedule.want(now)
+                self._on_change()
+
     def _each(self, tell: Callable[[AnnounceSchedule, float], object]) -> None:
         now = self._now()
         for tracker in self.trackers.values():

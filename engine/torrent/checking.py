@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.core.bitfield import Bitfield
+from engine.errors import StorageMissingError
+from engine.storage.backend import FileStamp
 from engine.storage.checker import Checker
 from engine.storage.disk import Disk
 from engine.storage.filesystem import TorrentFiles
+from engine.torrent.resume import suspicious_files
 
 if TYPE_CHECKING:
     from engine.torrent.torrent import Torrent
@@ -40,3 +43,28 @@ async def check(
     for index in found:
         kept.add(index)
     torrent.checked(kept)
+
+
+def find_suspects(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list[int] | None:
+    """The files to check before a torrent can run; None = all of it. Logs why.
+
+    Raises StorageMissingError if the whole torrent is gone: its progress is kept until the files
+    are back, or the user asks for a recheck.
+    """
+    if torrent.needs_check:
+        return None if any(stamps) or torrent.have.count else []
+    if torrent.record is None:
+        return [
+            number
+            for number, (file, stamp) in enumerate(zip(torrent.info.files, stamps, strict=True))
+            if file.length and not file.is_pad and (not stamp or stamp.size_bytes != file.length)
+        ]
+    if torrent.have.count and any(torrent.record.stamps) and not any(stamps):
+        raise StorageMissingError(
+            f"no file of it is in {torrent.save_path}: bring them back and resume, "
+            "or recheck to fetch them again"
+        )
+    suspects = suspicious_files(torrent.record, stamps)
+    if suspects:
+        torrent.note("warning", f"{len(suspects)} files do not look as recorded: checking them")
+    return suspects

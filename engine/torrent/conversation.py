@@ -131,4 +131,6 @@ class Conversation:
         peers = self._swarm.peers
         if said.listen_port and peer.is_incoming:
             peers.learn_listen_port(peer, Endpoint(peer.connection.remote.host, said.listen_port))
+        if said.your_ip:
+            peers.learn_our_address(peer, said.your_ip)
         peers.drop_if_useless(peer)

@@ -281,7 +281,7 @@ class Download:
     # ── over a restart ──────────────────────────────────────────────────────────────────────────
 
     def restore(self, kept: Iterable[UnfinishedBlock]) -> None:
-        """Begin pieces with the blocks that an earlier life had received. Call it before any peer."""
+        """Begin pieces with the blocks that an earlier life received. Call it before any peer."""
         pieces: dict[int, dict[int, bytes]] = {}
         for piece, block, data in kept:
             pieces.setdefault(piece, {})[block] = data

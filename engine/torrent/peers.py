@@ -20,17 +20,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FEW_PEERS = 5
+"""With fewer than this, and nobody left to dial, the tracker is asked for more."""
+_MAX_CLAIMS = 32
+
 
 class Peers:
     """The connected peers of one torrent and the addresses of those that could be."""
 
-    __slots__ = ("_dialling", "_swarm", "connected", "known")
+    __slots__ = ("_dialling", "_our_host", "_seen_as", "_swarm", "connected", "known")
 
     def __init__(self, swarm: LiveTorrent, known: PeerList) -> None:
         self._swarm = swarm
         self.known = known
         self.connected: dict[Peer, None] = {}
         self._dialling: set[Endpoint] = set()
+        self._seen_as: dict[str, str] = {}
+        """An address of ours that was claimed → the host that claimed it first."""
+        self._our_host = ""
 
     # ── finding and dialling ────────────────────────────────────────────────────────────────────
 
@@ -155,6 +162,24 @@ class Peers:
 
     def _limit(self) -> int:
         return self._swarm.facilities.limits.max_connections_per_torrent
+
+    @property
+    def are_few(self) -> bool:
+        """True if more addresses are needed to fill our places."""
+        return len(self.connected) + len(self._dialling) < min(FEW_PEERS, self._limit()) and (
+            self.known.next_try_at() > self._swarm.now()
+        )
+
+    def learn_our_address(self, peer: Peer, host: str) -> None:
+        """A peer said which address it sees us at; believed once two hosts agree (BEP 10, 40)."""
+        witness = self._seen_as.setdefault(host, peer.connection.remote.host)
+        if witness != peer.connection.remote.host and host != self._our_host:
+            self._our_host = host
+            port = self._swarm.facilities.listen_port()
+            if port:
+                self.known.set_ours([Endpoint(host, port)])
+        elif len(self._seen_as) > _MAX_CLAIMS:
+            self._seen_as.clear()
 
     def learn_listen_port(self, peer: Peer, endpoint: Endpoint) -> None:
         """An incoming peer said where it listens: it can be dialled when it is lost."""

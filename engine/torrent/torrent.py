@@ -17,16 +17,15 @@ from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash
 from engine.core.metainfo import Info, Metainfo
 from engine.core.rates import RateEstimate, TokenBucket
-from engine.errors import SeedwrightError, StorageError, StorageMissingError
-from engine.storage.backend import FileStamp
+from engine.errors import SeedwrightError, StorageError
 from engine.storage.filesystem import TorrentFiles
 from engine.swarm.peer_list import PeerSource
 from engine.torrent.announcer import Announcer
-from engine.torrent.checking import check
+from engine.torrent.checking import check, find_suspects
 from engine.torrent.facilities import Facilities
 from engine.torrent.lifecycle import Event, State, after
 from engine.torrent.live import LiveTorrent
-from engine.torrent.resume import Record, suspicious_files
+from engine.torrent.resume import Record
 from engine.torrent.summary import Summary
 from engine.torrent.unfinished import SLOW_PIECE_S, UnfinishedBlock
 
@@ -244,7 +243,7 @@ class Torrent:
             info = self.info
             files = self.files(info)
             try:
-                suspects = self._suspects(await disk.run(files.stamps))
+                suspects = find_suspects(self, await disk.run(files.stamps))
                 if suspects is None or suspects:
                     await check(self, disk, files, suspects)
                 await disk.run(files.prepare)
@@ -269,29 +268,6 @@ class Torrent:
         stamps = await self._facilities.disk.run(files.stamps)
         self.record = Record(tuple(stamps), self._facilities.wall_clock(), self.is_complete)
         self.changed()
-
-    def _suspects(self, stamps: list[FileStamp | None]) -> list[int] | None:
-        """The files to check; None = all. Raises StorageMissingError if the whole torrent is gone:
-        its progress is kept until the files are back, or the user asks for a recheck."""
-        if self.needs_check:
-            return None if any(stamps) or self.have.count else []
-        if self.record is None:
-            return [
-                number
-                for number, (file, stamp) in enumerate(zip(self.info.files, stamps, strict=True))
-                if file.length
-                and not file.is_pad
-                and (not stamp or stamp.size_bytes != file.length)
-            ]
-        if self.have.count and any(self.record.stamps) and not any(stamps):
-            raise StorageMissingError(
-                f"no file of it is in {self.save_path}: bring them back and resume, "
-                "or recheck to fetch them again"
-            )
-        suspects = suspicious_files(self.record, stamps)
-        if suspects:
-            self.note("warning", f"{len(suspects)} files do not look as recorded: checking them")
-        return suspects
 
     def checked(self, have: Bitfield) -> None:
         """Take over what a check found. Must be called before the torrent joins its swarm."""
@@ -374,6 +350,8 @@ class Torrent:
         if live is None:
             return any(rates)
         live.tick(now)
+        if self.state is State.DOWNLOADING and live.peers.are_few:
+            self.announcer.want_more()
         is_idle = live.idle_since is not None and now - live.idle_since > _IDLE_LINGER_S
         if self.state is State.SEEDING and is_idle and not self.explicit_peers:
             self._close_live()
@@ -412,7 +390,6 @@ class Torrent:
         self._owner.changed(self)
 
     def note(self, level: str, text: str) -> None:
-        """Write a line into the torrent's own log."""
         self._log.append((self._facilities.wall_clock(), level, text))
         log.log(getattr(logging, level.upper()), "%s: %s", self.name, text)
 
