@@ -248,7 +248,7 @@ def test_listed_peers_that_cannot_be_dialled_are_left_out() -> None:
 def test_a_million_peers_are_cut_short() -> None:
     one = bytes([192, 0, 2, 1, 0, 1])
     assert len(parse_announce(bencode.encode({"peers": one * 100_000})).peers) == MAX_PEERS
-    listed = [{"ip": "192.0.2.1", "port": 1}] * 3000
+    listed: list[bencode.Encodable] = [{"ip": "192.0.2.1", "port": 1}] * 3000
     assert len(parse_announce(bencode.encode({"peers": listed})).peers) == MAX_PEERS
 
 
