@@ -19,6 +19,7 @@ class Scope(Enum):
     MAIN = "the main screen"
     FILTER = "the filter line"
     DIALOG = "a dialogue"
+    QUESTION = "a yes-or-no question"
 
 
 class Need(Enum):
@@ -173,18 +174,10 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("show_tab('log')", "5", "Log", "What happened to this torrent.", _D),
     Action("next_tab(1)", "right", "Next tab", "The details' next tab.", _D, in_palette=False),
     Action("next_tab(-1)", "left", "Previous tab", "And back.", _D, in_palette=False),
-    Action(
-        "cursor(-1)", "up,k", "Up", "One row up.", _V, scope=Scope.TABLE, in_palette=False
-    ),
-    Action(
-        "cursor(1)", "down,j", "Down", "One row down.", _V, scope=Scope.TABLE, in_palette=False
-    ),
-    Action(
-        "page(-1)", "pageup,ctrl+b", "Page up", "", _V, scope=Scope.TABLE, in_palette=False
-    ),
-    Action(
-        "page(1)", "pagedown,ctrl+f", "Page down", "", _V, scope=Scope.TABLE, in_palette=False
-    ),
+    Action("cursor(-1)", "up,k", "Up", "One row up.", _V, scope=Scope.TABLE, in_palette=False),
+    Action("cursor(1)", "down,j", "Down", "One row down.", _V, scope=Scope.TABLE, in_palette=False),
+    Action("page(-1)", "pageup,ctrl+b", "Page up", "", _V, scope=Scope.TABLE, in_palette=False),
+    Action("page(1)", "pagedown,ctrl+f", "Page down", "", _V, scope=Scope.TABLE, in_palette=False),
     Action("first", "home,g", "First", "The first row.", _V, scope=Scope.TABLE, in_palette=False),
     Action("last", "end,G", "Last", "The last row.", _V, scope=Scope.TABLE, in_palette=False),
     Action("help", "question_mark,f1", "Help", "Show this page.", _P, footer=2),
@@ -228,7 +221,18 @@ ACTIONS: Final[tuple[Action, ...]] = (
         scope=Scope.DIALOG,
         in_palette=False,
     ),
+    Action("yes", "y", "Yes", "", _P, scope=Scope.QUESTION, in_palette=False),
+    Action("no", "n,escape", "No", "", _P, scope=Scope.QUESTION, in_palette=False),
+    Action("other", "left,right", "Other", "", _P, scope=Scope.QUESTION, in_palette=False),
 )
+
+
+def named(name: str) -> Action:
+    """The action of that name; KeyError when there is none."""
+    for action in ACTIONS:
+        if action.name == name:
+            return action
+    raise KeyError(name)
 
 
 def of_scope(scope: Scope) -> tuple[Action, ...]:

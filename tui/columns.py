@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 R = TypeVar("R")
+
+LUXURY: Final = 10
 
 Parts = Sequence[tuple[str, str]]
 """A drawn cell: texts, each with the name of its style; together exactly as wide as the column."""
@@ -26,9 +28,11 @@ class Column(Generic[R]):
     compact: int = 0
     """Cells in a narrow table; 0 = it does not shrink."""
     drop: int = 0
-    """The higher, the sooner it goes; 0 stays."""
+    """The higher, the sooner it goes; 0 stays. From LUXURY on it goes before others shrink."""
     flex: int = 0
     """Its share of the room that is left."""
+    share: float = 0.0
+    """Part of the whole width that it has at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +44,36 @@ class Placed(Generic[R]):
     width: int
 
 
-def _needed(columns: Sequence[Column[R]], compact: bool, gap: int) -> int:
-    widths = [(c.compact or c.width) if compact else c.width for c in columns]
-    return sum(widths) + gap * max(0, len(widths) - 1)
+def _cells(column: Column[R], compact: bool, width: int) -> int:
+    cells = column.compact if compact and column.compact else column.width
+    return max(cells, int(column.share * width))
+
+
+def _needed(columns: Sequence[Column[R]], compact: bool, width: int, gap: int) -> int:
+    cells = sum(_cells(column, compact, width) for column in columns)
+    return cells + gap * max(0, len(columns) - 1)
 
 
 def place(columns: Sequence[Column[R]], width: int, gap: int = 1) -> list[Placed[R]]:
     """Lay columns out over `width` cells, in their order, `gap` cells apart."""
     kept = list(columns)
-    compact = _needed(kept, False, gap) > width
-    while _needed(kept, compact, gap) > width:
+    compact = False
+    while _needed(kept, compact, width, gap) > width:
         droppable = [column for column in kept if column.drop]
-        if not droppable:
+        first = max(droppable, key=lambda column: column.drop, default=None)
+        if not compact and (first is None or first.drop < LUXURY):
+            compact = True
+        elif first is None:
             break
-        kept.remove(max(droppable, key=lambda column: column.drop))
-    if compact and _needed(kept, False, gap) <= width:
-        compact = False
-    spare = max(0, width - _needed(kept, compact, gap))
+        else:
+            kept.remove(first)
+    compact = compact and _needed(kept, False, width, gap) > width
+    spare = max(0, width - _needed(kept, compact, width, gap))
     shares = sum(column.flex for column in kept)
     placed: list[Placed[R]] = []
     left = 0
     for column in kept:
-        cells = (column.compact or column.width) if compact else column.width
+        cells = _cells(column, compact, width)
         if column.flex:
             extra = spare * column.flex // shares
             spare -= extra

@@ -30,7 +30,7 @@ _RATE: Final = re.compile(r"(\d+(?:[.,]\d+)?)\s*([kmgt]?)(?:i?b)?(?:/s)?")
 
 
 def _scaled(count: float) -> tuple[str, str]:
-    """Three significant digits and the unit's letter; steps up a unit rather than to four digits."""
+    """Three significant digits and the unit's letter; never four digits, but the next unit."""
     value = max(0.0, float(count))
     if value < 1000:
         return f"{value:.0f}", UNITS[0]
@@ -72,7 +72,7 @@ def limit(bytes_per_s: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """The two largest units in at most six cells, as "3h12m"; empty for None, "∞" over 1,000 days."""
+    """The two largest units in at most six cells, as "3h12m"; "" for None, "∞" from 1,000 days."""
     if seconds is None:
         return ""
     if not math.isfinite(seconds) or seconds >= 1000 * 86400:
@@ -104,8 +104,8 @@ def percent(progress: float, digits: int = 0) -> str:
     """0 to 1 as a percentage, rounded down: 100 % is said only of what is complete."""
     scale = 10**digits
     exact = min(1.0, max(0.0, progress)) * 100
-    # A product such as 0.29 * 100 falls a hair short of its integer; the nudge is far below a digit.
-    shown = math.floor(exact * scale + 1e-6) / scale if progress < 1 else 100.0
+    # A product such as 0.29 * 100 falls a hair short of its integer: nudge it, far below a digit.
+    shown = 100.0 if progress >= 1 else math.floor(exact * scale + 1e-6) / scale
     if shown >= 100 > exact:
         shown = 100 - 1 / scale
     return f"{shown:.{digits}f}%"
@@ -216,7 +216,7 @@ def bar(progress: float, width: int) -> tuple[str, str]:
     Full only at 1.0 and empty only at 0.0, so that neither end is claimed too early.
     """
     eighths = width * 8
-    filled = math.floor(min(1.0, max(0.0, progress)) * eighths) if progress == progress else 0
+    filled = math.floor(min(1.0, max(0.0, progress)) * eighths)
     if 0 < progress < 1 and width > 0:
         filled = min(max(filled, 1), eighths - 1)
     whole, part = divmod(filled, 8)

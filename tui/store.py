@@ -102,8 +102,8 @@ class Window:
     _places: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, snapshot: Snapshot, offset: int) -> Window:
-        return cls._make(offset, snapshot.total, snapshot.rows, snapshot.seq)
+    def of(cls, snapshot: Snapshot) -> Window:
+        return cls._make(snapshot.offset, snapshot.total, snapshot.rows, snapshot.seq)
 
     @classmethod
     def _make(cls, offset: int, total: int, rows: Iterable[TorrentRow], seq: int) -> Window:
@@ -145,7 +145,7 @@ class Window:
 
 
 def follow(window: Window, index: int, info_hash: str | None) -> int:
-    """Where the cursor belongs in a new window: on its torrent while that is held, else in place."""
+    """Where the cursor belongs in a new window: on its torrent if that is held, else in place."""
     found = window.index_of(info_hash) if info_hash else None
     if found is not None:
         return found

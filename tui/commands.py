@@ -1,0 +1,30 @@
+"""The command palette, fed from the registry of actions."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from tui.actions import in_palette
+from tui.keymap import first_key
+
+
+class ActionCommands(Provider):
+    """Every action of the main screen, by its label and its help."""
+
+    async def discover(self) -> Hits:
+        for action in in_palette():
+            title = f"{action.label}  ({first_key(action)})"
+            yield DiscoveryHit(
+                title, partial(self.screen.run_action, action.name), help=action.help
+            )
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for action in in_palette():
+            title = f"{action.label}  ({first_key(action)})"
+            score = max(matcher.match(title), 0.5 * matcher.match(action.help))
+            if score > 0:
+                run = partial(self.screen.run_action, action.name)
+                yield Hit(score, matcher.highlight(title), run, help=action.help)

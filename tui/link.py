@@ -1,0 +1,294 @@
+"""The only way from the interface to the engine: connects, retries, subscribes, asks, commands.
+
+Invariant: nothing here touches a widget; what arrives is posted as a message that is complete in
+itself, and every command ends with its reply or with one of engine/errors.py. It is also the only
+module that imports engine.control: the others get the names of the schema's values from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+import aiofiles
+from textual.message import Message
+
+from engine.control import schema
+from engine.control.client import ControlClient
+from engine.control.schema import (
+    Delta,
+    FileRow,
+    LogLine,
+    PeerRow,
+    SessionStatus,
+    Snapshot,
+    TorrentInfo,
+    TorrentRow,
+    TrackerRow,
+)
+from engine.errors import EngineUnreachable, SeedwrightError, SourceError
+from tui.messages import DetailsChanged, LinkDown, LinkUp, WindowChanged
+from tui.source import save_folder, source_of
+from tui.store import Query, Span, Window
+
+__all__ = [
+    "Delta",
+    "Details",
+    "FileRow",
+    "Link",
+    "LogLine",
+    "PeerRow",
+    "SessionStatus",
+    "Snapshot",
+    "Topic",
+    "TorrentInfo",
+    "TorrentRow",
+    "TrackerRow",
+]
+
+CLIENT: Final = "seedwright interface"
+LARGEST_TORRENT_BYTES: Final = 32 * 1024 * 1024
+"""Of a .torrent file that is sent along; the engine's own line limit lies above its base64."""
+
+Details = TorrentInfo | list[FileRow] | list[PeerRow] | list[TrackerRow] | list[LogLine]
+
+
+class Topic(Enum):
+    """The tabs of the details, by what they ask."""
+
+    OVERVIEW = "overview"
+    FILES = "files"
+    PEERS = "peers"
+    TRACKERS = "trackers"
+    LOG = "log"
+
+
+_QUESTIONS: Final[dict[Topic, Callable[[str], schema.Request]]] = {
+    Topic.OVERVIEW: lambda torrent: schema.GetTorrent(torrent=torrent),
+    Topic.FILES: lambda torrent: schema.GetFiles(torrent=torrent),
+    Topic.PEERS: lambda torrent: schema.GetPeers(torrent=torrent),
+    Topic.TRACKERS: lambda torrent: schema.GetTrackers(torrent=torrent),
+    Topic.LOG: lambda torrent: schema.GetLog(torrent=torrent),
+}
+
+
+class Link:
+    """One engine, seen through its socket. `run` it as one task for as long as the app lives."""
+
+    def __init__(
+        self,
+        socket_path: Path,
+        *,
+        interval_s: float = 0.5,
+        poll_s: float = 1.0,
+        first_delay_s: float = 0.25,
+        longest_delay_s: float = 5.0,
+    ) -> None:
+        self.socket_path = socket_path
+        self._interval_s = interval_s
+        self._poll_s = poll_s
+        self._first_delay_s = first_delay_s
+        self._longest_delay_s = longest_delay_s
+        self._client: ControlClient | None = None
+        self._query = Query()
+        self._span = Span()
+        self._view_changed = asyncio.Event()
+        self._watched: tuple[str, Topic] | None = None
+        self._watch_changed = asyncio.Event()
+        self._retry_now = asyncio.Event()
+
+    @property
+    def is_up(self) -> bool:
+        return self._client is not None
+
+    # ── what to tell ──
+
+    def show(self, query: Query, span: Span) -> None:
+        """Subscribe to these rows from now on; changes in quick succession cost one request."""
+        if (query, span) != (self._query, self._span):
+            self._query, self._span = query, span
+            self._view_changed.set()
+
+    def watch(self, info_hash: str | None, topic: Topic) -> None:
+        """Post one torrent's details of this topic now and whenever they change; None stops it."""
+        watched = None if info_hash is None else (info_hash, topic)
+        if watched != self._watched:
+            self._watched = watched
+            self._watch_changed.set()
+
+    def look_again(self) -> None:
+        """Post the watched details at once: a command has changed them."""
+        self._watch_changed.set()
+
+    def retry(self) -> None:
+        """Try to connect now instead of after the pause."""
+        self._retry_now.set()
+
+    # ── the connection ──
+
+    async def run(self, post: Callable[[Message], object]) -> None:
+        """Stay connected until cancelled; pauses between tries double up to the longest."""
+        delay_s = self._first_delay_s
+        while True:
+            try:
+                client = await ControlClient.connect(self.socket_path, client=CLIENT)
+            except SeedwrightError as error:
+                post(LinkDown(str(error)))
+            else:
+                delay_s = self._first_delay_s
+                post(LinkDown(await self._stay(client, post)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._retry_now.wait()
+            self._retry_now.clear()
+            delay_s = min(2 * delay_s, self._longest_delay_s)
+
+    async def _stay(self, client: ControlClient, post: Callable[[Message], object]) -> str:
+        """Serve one connection; return why it ended."""
+        reasons: list[str] = []
+        async with client:
+            self._client = client
+            post(LinkUp(client.hello.engine))
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    subscription = _Subscription(client, self._interval_s)
+                    tasks.create_task(self._subscribe(subscription))
+                    tasks.create_task(self._listen(subscription, post))
+                    tasks.create_task(self._poll(client, post))
+            except* SeedwrightError as group:
+                reasons = [str(error) for error in group.exceptions]
+            finally:
+                self._client = None
+        return reasons[0] if reasons else "the connection ended"
+
+    async def _subscribe(self, subscription: _Subscription) -> None:
+        while True:
+            self._view_changed.clear()
+            await subscription.show(self._query, self._span)
+            await self._view_changed.wait()
+
+    async def _listen(self, subscription: _Subscription, post: Callable[[Message], object]) -> None:
+        window: Window | None = None
+        status: SessionStatus | None = None
+        async for note in subscription.client.notifications():
+            if isinstance(note, Snapshot):
+                window, status = Window.of(note), note.status
+            elif window is not None:
+                window, status = window.after(note), note.status or status
+                if window is None:
+                    self._view_changed.set()
+            if window is not None and status is not None:
+                post(WindowChanged(window, status))
+        raise EngineUnreachable("the connection ended")
+
+    async def _poll(self, client: ControlClient, post: Callable[[Message], object]) -> None:
+        told: tuple[tuple[str, Topic], Details] | None = None
+        while True:
+            self._watch_changed.clear()
+            watched = self._watched
+            if watched is not None:
+                info_hash, topic = watched
+                details: Details | None = None
+                try:
+                    details = await client.call(_QUESTIONS[topic](info_hash))
+                except EngineUnreachable:
+                    raise
+                except SeedwrightError:
+                    pass  # the torrent is gone; the list will say so
+                if details is not None and (watched, details) != told:
+                    told = (watched, details)
+                    post(DetailsChanged(info_hash, topic, details))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_s if watched else None):
+                    await self._watch_changed.wait()
+
+    # ── commands; each raises what the engine raised, or EngineUnreachable ──
+
+    async def _call(self, request: schema.Request) -> Any:
+        if self._client is None:
+            raise EngineUnreachable("the engine is not reachable")
+        reply = await self._client.call(request)
+        self.look_again()
+        return reply
+
+    async def add(self, source: str, save_path: str = "", *, paused: bool = False) -> TorrentRow:
+        """Add a .torrent file (read here) or a URL (fetched by the engine). Raises InputError."""
+        where = source_of(source)
+        metainfo = None if isinstance(where, str) else await _read_torrent(where)
+        request = schema.AddTorrent(
+            metainfo=metainfo,
+            source=where if isinstance(where, str) else None,
+            save_path=save_folder(save_path),
+            paused=paused,
+        )
+        row: TorrentRow = await self._call(request)
+        return row
+
+    async def pause(self, torrents: Sequence[str]) -> None:
+        await self._call(schema.Pause(torrents=list(torrents)))
+
+    async def resume(self, torrents: Sequence[str]) -> None:
+        await self._call(schema.Resume(torrents=list(torrents)))
+
+    async def recheck(self, torrents: Sequence[str]) -> None:
+        await self._call(schema.Recheck(torrents=list(torrents)))
+
+    async def announce(self, torrents: Sequence[str]) -> None:
+        await self._call(schema.Announce(torrents=list(torrents)))
+
+    async def remove(self, torrents: Sequence[str], *, delete_data: bool) -> None:
+        await self._call(schema.Remove(torrents=list(torrents), delete_data=delete_data))
+
+    async def set_limits(self, torrents: Sequence[str] | None, down: int, up: int) -> None:
+        """Limit each of these torrents, or with None the session; bytes a second, 0 lifts it."""
+        for torrent in [None] if torrents is None else torrents:
+            await self._call(schema.SetLimits(torrent=torrent, down=down, up=up))
+
+    async def limits_of(self, torrent: str) -> tuple[int, int]:
+        info: TorrentInfo = await self._call(schema.GetTorrent(torrent=torrent))
+        return info.down_limit, info.up_limit
+
+    async def everything(self) -> list[TorrentRow]:
+        rows: list[TorrentRow] = await self._call(schema.ListTorrents())
+        return rows
+
+    async def shut_down(self) -> None:
+        await self._call(schema.Shutdown())
+
+
+class _Subscription:
+    """The one subscription of a connection, opened once and then changed."""
+
+    def __init__(self, client: ControlClient, interval_s: float) -> None:
+        self.client = client
+        self._interval_s = interval_s
+        self._id: int | None = None
+
+    async def show(self, query: Query, span: Span) -> None:
+        view = schema.View(
+            states=[schema.TorrentState(query.state)] if query.state else [],
+            text=query.text,
+            sort=schema.Sort(query.sort),
+            descending=query.descending,
+            offset=span.offset,
+            limit=span.limit,
+        )
+        request = schema.Subscribe(view=view, interval_s=self._interval_s, id=self._id)
+        reply: schema.Subscribe.Reply = await self.client.call(request)
+        self._id = reply.id
+
+
+async def _read_torrent(path: Path) -> bytes:
+    try:
+        async with aiofiles.open(path, "rb") as file:
+            data: bytes = await file.read(LARGEST_TORRENT_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SourceError(f"cannot read {path}: {reason or error}") from error
+    if len(data) > LARGEST_TORRENT_BYTES:
+        raise SourceError(f"{path} is too large for a .torrent file")
+    return data

@@ -1,0 +1,54 @@
+"""The dialogue that adds a torrent: a path or URL, where to save, whether to begin at once."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Button, Checkbox, Input, Static
+
+from tui import format as fmt
+from tui.link import Link
+from tui.screens.dialogue import Dialogue
+from tui.screens.path_suggester import PathSuggester
+
+
+class AddScreen(Dialogue):
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialogue"):
+            yield Static("Add a torrent", classes="title")
+            yield Static("Path of a .torrent file, or http(s) URL", classes="label")
+            yield Input(
+                id="source",
+                placeholder="~/Downloads/….torrent",
+                suggester=PathSuggester(".torrent"),
+                compact=True,
+            )
+            yield Static("Save in", classes="label")
+            yield Input(
+                id="save-path",
+                placeholder="the engine's own folder",
+                suggester=PathSuggester(None),
+                compact=True,
+            )
+            yield Checkbox("Begin at once", value=True, id="begin", compact=True)
+            yield Static(classes="wrong")
+            yield Static(Content.styled("→ completes a path", "$muted"), classes="hint")
+            with Horizontal(classes="buttons"):
+                yield Button("Cancel", id="cancel", compact=True)
+                yield Button("Add", id="ok", variant="primary", compact=True)
+
+    def on_mount(self) -> None:
+        self._say("")
+
+    async def command(self) -> None:
+        row = await self._link.add(
+            self.query_one("#source", Input).value,
+            self.query_one("#save-path", Input).value,
+            paused=not self.query_one("#begin", Checkbox).value,
+        )
+        self.app.notify(f"Added {fmt.clean(row.name)}", markup=False)

@@ -1,0 +1,60 @@
+"""What dialogues with input fields share: a frame, one line for what is wrong, Enter and Esc."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from textual import on
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static
+
+from engine.errors import SeedwrightError
+from tui import format as fmt
+from tui.actions import Scope
+from tui.keymap import bindings
+
+
+class Dialogue(ModalScreen[None]):
+    """A subclass has a Static of class `wrong`, buttons `ok` and `cancel`, and `command`."""
+
+    BINDINGS = bindings(Scope.DIALOG)
+
+    def command(self) -> Awaitable[object]:
+        """What OK does. May raise, or its awaiting, SeedwrightError: that is shown, and the
+        dialogue stays open."""
+        raise NotImplementedError
+
+    @on(Input.Submitted)
+    def _submit(self) -> None:
+        self._confirm()
+
+    @on(Input.Changed)
+    def _edited(self) -> None:
+        self._say("")
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "ok":
+            self._confirm()
+        else:
+            self.action_cancel()
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+    def _say(self, wrong: str) -> None:
+        line = self.query_one(".wrong", Static)
+        line.update(Content(fmt.clean(wrong)))
+        line.display = bool(wrong)
+
+    def _confirm(self) -> None:
+        self.run_worker(self._attempt(), group="confirm", exclusive=True)
+
+    async def _attempt(self) -> None:
+        try:
+            await self.command()
+        except SeedwrightError as error:
+            self._say(str(error))
+        else:
+            self.dismiss(None)

@@ -1,0 +1,98 @@
+"""The help screen: every action of the registry with its keys, and what the signs mean."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from tui import format as fmt
+from tui.actions import Scope, helped
+from tui.keymap import all_keys, bindings
+from tui.widgets.cells import LOOKS
+from tui.widgets.overview import COLOURS
+
+FLAGS = {
+    "D d": "we download from them; d: we want to and they choke us",
+    "U u": "they download from us; u: they want to and we choke them",
+    "O": "optimistically unchoked",
+    "S": "snubbed: they sent nothing for a minute",
+    "I": "they connected to us",
+    "X": "speaks the fast extension",
+    "H": "has all pieces",
+}
+MEANINGS = {
+    "downloading": "pieces are coming in, or will be",
+    "waiting": "a download that cannot go on; the overview says why",
+    "seeding": "complete, and offered to others",
+    "checking": "what is on the disk is being verified",
+    "paused": "stopped by you",
+    "error": "stopped by a problem; the overview says which",
+}
+KEY_WIDTH = 15
+TWO_COLUMNS_FROM = 104
+
+Entry = tuple[str, str, str]
+"""A sign, what it means, and a style for the sign."""
+
+
+def _section(title: str, entries: Iterable[Entry], width: int) -> list[Content]:
+    lines = [Content.styled(title, "bold $accent")]
+    for sign, meaning, style in entries:
+        wrapped = textwrap.wrap(meaning, max(20, width - KEY_WIDTH))
+        for number, part in enumerate(wrapped):
+            lines.append(
+                Content.assemble((fmt.fit("" if number else sign, KEY_WIDTH), style), (part, ""))
+            )
+    return [*lines, Content()]
+
+
+def pages(width: int) -> list[list[Content]]:
+    """The sections, each a list of lines at most `width` cells wide."""
+    sections: list[tuple[str, list[Entry]]] = [
+        (group, [(all_keys(action), action.help, "bold") for action in actions])
+        for group, actions in helped()
+    ]
+    looks = [
+        (f"{look.glyph} {look.word}", MEANINGS[name], COLOURS.get(look.style, ""))
+        for name, look in LOOKS.items()
+    ]
+    sections.append(("States", looks))
+    sections.append(("Flags of peers", [(sign, text, "bold") for sign, text in FLAGS.items()]))
+    return [_section(title, entries, width) for title, entries in sections]
+
+
+class HelpScreen(ModalScreen[None]):
+    BINDINGS = bindings(Scope.DIALOG)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialogue -wide"):
+            yield Static("Keys", classes="title")
+            with VerticalScroll(id="help-pages"), Horizontal():
+                yield Static(id="help-left")
+                yield Static(id="help-right")
+            yield Static(Content.styled("Esc closes", "$muted"), classes="hint")
+
+    def on_mount(self) -> None:
+        self.query_one(VerticalScroll).focus()
+
+    def on_resize(self) -> None:
+        width = self.query_one(VerticalScroll).scrollable_content_region.width
+        is_double = width >= TWO_COLUMNS_FROM
+        left = pages(width // 2 - 3 if is_double else width - 2)
+        right: list[list[Content]] = []
+        if is_double:
+            while sum(map(len, right)) + len(left[-1]) <= sum(map(len, left[:-1])):
+                right.insert(0, left.pop())
+        for name, part in (("#help-left", left), ("#help-right", right)):
+            side = self.query_one(name, Static)
+            side.display = bool(part)
+            side.update(Content("\n").join(line for page in part for line in page))
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,372 @@
+"""The main screen: the list of torrents, the details of one of them, and all actions on them.
+
+State changes only in the handlers here: of messages from the link, of keys, of widgets. Commands
+run as workers, so that a slow engine never holds up a key; what it refuses becomes a toast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import Input
+
+from engine.errors import SeedwrightError, UnknownTorrentError
+from tui import format as fmt
+from tui.actions import Scope
+from tui.keymap import bindings
+from tui.link import Link, Topic
+from tui.messages import DetailsChanged, LinkDown, LinkUp, WindowChanged
+from tui.screens.add import AddScreen
+from tui.screens.help import HelpScreen
+from tui.screens.limits import LimitsScreen
+from tui.screens.question import Question, QuestionScreen
+from tui.screens.removal import removal
+from tui.screens.sort import SortScreen
+from tui.store import Marks, Query, Span, Target, matching
+from tui.widgets.bars import KeyBar, StatusLine, TitleBar
+from tui.widgets.details import DetailsPane, TabStrip
+from tui.widgets.empty import EmptyState
+from tui.widgets.filter_line import FilterLine
+from tui.widgets.table import VirtualTable
+from tui.widgets.torrent_table import TorrentTable
+
+BESIDE_FROM_COLUMNS = 150
+"""From this width on the details stand beside the list instead of below."""
+DETAILS_FROM_ROWS = 18
+"""Below this height there is only the list, until the details are asked for."""
+
+
+class MainScreen(Screen[None]):
+    BINDINGS = bindings(Scope.MAIN)
+    AUTO_FOCUS = "#torrents"
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self.link = link
+        self.marks = Marks()
+        self.asked = Query()
+        self._span = Span()
+        self._wants_details: bool | None = None
+        """What the user chose; None: as the height allows."""
+
+    def compose(self) -> ComposeResult:
+        yield TitleBar()
+        yield FilterLine()
+        with Container(id="body"):
+            with Container(id="list"):
+                yield TorrentTable(self.marks, id="torrents")
+                yield EmptyState()
+            yield DetailsPane(id="details")
+        yield StatusLine()
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self._table.display = False
+
+    @property
+    def _table(self) -> TorrentTable:
+        return self.query_one("#torrents", TorrentTable)
+
+    @property
+    def _details(self) -> DetailsPane:
+        return self.query_one(DetailsPane)
+
+    # ── the link tells ──
+
+    def on_link_up(self, message: LinkUp) -> None:
+        self._set_trouble("")
+        self.query_one(StatusLine).engine = message.engine
+        self.query_one(KeyBar).has_engine = True
+
+    def on_link_down(self, message: LinkDown) -> None:
+        self._set_trouble(message.reason)
+        self.query_one(StatusLine).engine = ""
+        self.query_one(KeyBar).has_engine = False
+
+    def _set_trouble(self, reason: str) -> None:
+        self.query_one(TitleBar).trouble = reason
+        self.query_one(EmptyState).trouble = reason
+        self._table.set_class(bool(reason), "-stale")
+
+    def on_window_changed(self, message: WindowChanged) -> None:
+        window, status = message.window, message.status
+        empty = self.query_one(EmptyState)
+        empty.total, empty.has_rows = status.torrents, True
+        had_focus = self.focused is None or not self._table.display
+        self._table.display = bool(window.total)
+        empty.display = not window.total
+        if had_focus and window.total and not self.query_one(FilterLine).has_focus:
+            self._table.focus()
+        self._table.show(window)
+        title = self.query_one(TitleBar)
+        title.shown, title.total = window.total, status.torrents
+        self.query_one(StatusLine).status = status
+        self._show_cursor_row()
+
+    def on_details_changed(self, message: DetailsChanged) -> None:
+        self._details.show_details(message.info_hash, message.topic, message.details)
+
+    # ── the widgets tell ──
+
+    @on(VirtualTable.CursorMoved, "#torrents")
+    def _show_cursor_row(self) -> None:
+        row = self._table.cursor_row
+        self.query_one(KeyBar).has_torrent = row is not None
+        self._details.set_class(row is None, "-empty")
+        self._details.show_torrent(row)
+        wanted = row is not None and self._details.display
+        self.link.watch(row.info_hash if row and wanted else None, self._details.topic)
+
+    @on(VirtualTable.Scrolled, "#torrents")
+    def _move_window(self) -> None:
+        table = self._table
+        span = self._span.covering(table.top, table.visible_count)
+        if span != self._span:
+            self._span = span
+            self.link.show(self.asked, span)
+
+    @on(TorrentTable.MarksChanged)
+    def _count_marks(self) -> None:
+        self.query_one(TitleBar).marked = len(self.marks)
+
+    @on(TorrentTable.SortAsked)
+    def _sort_by_header(self, message: TorrentTable.SortAsked) -> None:
+        self._ask(self.asked.sorted_by(message.sort))
+
+    @on(TabStrip.Picked)
+    def _pick_tab(self, message: TabStrip.Picked) -> None:
+        self.action_show_tab(message.topic.value)
+
+    @on(Input.Changed, "FilterLine")
+    def _filter_as_typed(self, message: Input.Changed) -> None:
+        self._ask(self.asked.with_text(message.value))
+
+    @on(FilterLine.Left)
+    def _leave_filter(self, message: FilterLine.Left) -> None:
+        self._close_filter(keep=message.keep)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width >= BESIDE_FROM_COLUMNS, "-beside")
+        self._lay_out_details(event.size.height)
+
+    def _lay_out_details(self, height: int) -> None:
+        wants = self._wants_details
+        self._details.display = height >= DETAILS_FROM_ROWS if wants is None else wants
+        self._show_cursor_row()
+
+    def _ask(self, query: Query) -> None:
+        """Show the torrents of another query."""
+        if query == self.asked:
+            return
+        self.asked, self._span = query, Span().covering(0, self._table.visible_count)
+        self.query_one(TitleBar).asked = query
+        self.query_one(EmptyState).asked = query
+        self._table.show_query(query)
+        self.link.show(query, self._span)
+
+    # ── actions on torrents ──
+
+    def _targets(self) -> list[Target]:
+        targets = self.marks.targets(self._table.cursor_row)
+        if not targets:
+            self.app.notify("There is no torrent under the cursor.", severity="warning")
+        return targets
+
+    def _perform(self, command: Awaitable[object], done: str = "") -> None:
+        """Carry a command out beside the screen; a refusal is said in a toast, `done` likewise."""
+
+        async def attempt() -> None:
+            try:
+                await command
+            except SeedwrightError as error:
+                self.app.notify(fmt.clean(str(error)), severity="error", timeout=8, markup=False)
+                if isinstance(error, UnknownTorrentError) and self.marks:
+                    await self._forget_gone()
+            else:
+                if done:
+                    self.app.notify(done, markup=False)
+
+        self.run_worker(attempt(), group="commands", exit_on_error=True)
+
+    async def _forget_gone(self) -> None:
+        rows = await self.link.everything()
+        self.marks.keep(row.info_hash for row in rows)
+        self._table.marks_changed()
+
+    def _on_targets(
+        self, command: Callable[[list[str]], Awaitable[object]], done: str = ""
+    ) -> None:
+        if targets := self._targets():
+            hashes = [target.info_hash for target in targets]
+            said = done.format(fmt.plural(len(targets), "torrent"))
+            self._perform(command(hashes), said)
+
+    def action_pause(self) -> None:
+        self._on_targets(self.link.pause)
+
+    def action_resume(self) -> None:
+        self._on_targets(self.link.resume)
+
+    def action_recheck(self) -> None:
+        self._on_targets(self.link.recheck)
+
+    def action_announce(self) -> None:
+        self._on_targets(self.link.announce, "Asking the trackers of {}.")
+
+    def action_copy_hash(self) -> None:
+        if targets := self._targets():
+            self.app.copy_to_clipboard("\n".join(target.info_hash for target in targets))
+            self.app.notify(f"Copied the info-hash of {fmt.plural(len(targets), 'torrent')}.")
+
+    def action_add(self) -> None:
+        self.app.push_screen(AddScreen(self.link))
+
+    def action_remove(self) -> None:
+        self._remove(delete_data=False)
+
+    def action_remove_data(self) -> None:
+        self._remove(delete_data=True)
+
+    def _remove(self, *, delete_data: bool) -> None:
+        targets = self._targets()
+        if not targets:
+            return
+        hashes = [target.info_hash for target in targets]
+
+        def answered(is_sure: bool | None) -> None:
+            if is_sure:
+                self.marks.forget(hashes)
+                self._table.marks_changed()
+                self._perform(self.link.remove(hashes, delete_data=delete_data))
+
+        question = removal(targets, delete_data=delete_data)
+        self.app.push_screen(QuestionScreen(question), answered)
+
+    def action_limits(self) -> None:
+        if targets := self._targets():
+            self.app.push_screen(LimitsScreen(self.link, targets))
+
+    def action_global_limits(self) -> None:
+        status = self.query_one(StatusLine).status
+        now = (status.down_limit, status.up_limit) if status else (0, 0)
+        self.app.push_screen(LimitsScreen(self.link, None, now))
+
+    # ── marking and finding ──
+
+    def action_mark(self) -> None:
+        self._table.toggle_mark()
+        self._table.action_cursor(1)
+
+    def action_mark_all(self) -> None:
+        query = self.asked
+
+        async def mark() -> None:
+            self.marks.add(matching(await self.link.everything(), query))
+            self._table.marks_changed()
+
+        self._perform(mark())
+
+    def action_clear(self) -> None:
+        if self.focused is not self._table and self._table.display:
+            self._table.focus()
+        elif self.marks:
+            self.marks.clear()
+            self._table.marks_changed()
+        else:
+            self._close_filter(keep=False)
+
+    def action_filter(self) -> None:
+        line = self.query_one(FilterLine)
+        line.display = True
+        line.focus()
+
+    def _close_filter(self, *, keep: bool) -> None:
+        line = self.query_one(FilterLine)
+        if not keep:
+            with line.prevent(Input.Changed):
+                line.value = ""
+            self._ask(Query(sort=self.asked.sort, descending=self.asked.descending))
+        line.display = False
+        self._table.focus()
+
+    def action_filter_state(self) -> None:
+        self._ask(self.asked.with_next_state())
+
+    def action_sort(self) -> None:
+        def picked(sort: str | None) -> None:
+            if sort:
+                self._ask(self.asked.sorted_by(sort))
+
+        self.app.push_screen(SortScreen(self.asked), picked)
+
+    def action_reverse(self) -> None:
+        self._ask(self.asked.sorted_by(self.asked.sort))
+
+    # ── details ──
+
+    def action_details(self) -> None:
+        self._wants_details = not self._details.display
+        if not self._wants_details and self._table.display:
+            self._table.focus()
+        self._lay_out_details(self.size.height)
+
+    def action_focus_details(self) -> None:
+        if self._table.cursor_row is not None:
+            self._wants_details = True
+            self._lay_out_details(self.size.height)
+            self._details.page.focus()
+
+    def action_show_tab(self, topic: str) -> None:
+        was_inside = self.focused is self._details.page
+        self._details.topic = Topic(topic)
+        if not self._details.display:
+            self.action_details()
+        if was_inside:
+            self._details.page.focus()
+        self._show_cursor_row()
+
+    def action_next_tab(self, step: int) -> None:
+        topics = list(Topic)
+        self.action_show_tab(topics[(topics.index(self._details.topic) + step) % len(topics)].value)
+
+    # ── program ──
+
+    def action_help(self) -> None:
+        self.app.push_screen(HelpScreen())
+
+    def action_palette(self) -> None:
+        self.app.action_command_palette()
+
+    def action_theme(self) -> None:
+        is_dark = self.app.current_theme.dark
+        self.app.theme = "seedwright-light" if is_dark else "seedwright-dark"
+
+    def action_themes(self) -> None:
+        self.app.action_change_theme()
+
+    def action_retry(self) -> None:
+        self.link.retry()
+
+    def action_leave(self) -> None:
+        self.app.exit(0)
+
+    def action_shutdown(self) -> None:
+        def answered(is_sure: bool | None) -> None:
+            if is_sure:
+                self._perform(self.link.shut_down(), "The engine is stopping.")
+
+        question = Question(
+            title="Stop the engine?",
+            body=(
+                "All transfers end, for everybody who uses this engine. Nothing is lost: the "
+                "torrents go on when it is started again."
+            ),
+            yes="Stop the engine",
+            no="Leave it running",
+            is_grave=True,
+        )
+        self.app.push_screen(QuestionScreen(question), answered)

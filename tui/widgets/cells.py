@@ -1,0 +1,70 @@
+"""Cells that several tables draw: text, numbers, bars, and the look of a torrent's state.
+
+Each fills its width exactly. A state is told by glyph and word as well as by colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tui import format as fmt
+from tui.columns import Parts
+
+if TYPE_CHECKING:
+    from tui.link import TorrentRow
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    glyph: str
+    word: str
+    short: str
+    """For a narrow column."""
+    style: str
+    bar: str
+
+
+LOOKS: Final = {
+    "downloading": Look("↓", "downloading", "down", "in", "bar-in"),
+    "waiting": Look("◌", "waiting", "wait", "wait", "bar-in"),
+    "seeding": Look("↑", "seeding", "seed", "out", "bar-out"),
+    "checking": Look("≡", "checking", "check", "wait", "bar-wait"),
+    "paused": Look("‖", "paused", "pause", "muted", "bar-idle"),
+    "error": Look("✗", "error", "error", "fail", "bar-fail"),
+}
+
+
+def look_of(row: TorrentRow) -> Look:
+    """A download that cannot go on is shown as waiting; its reason is in the details."""
+    if row.state == "downloading" and row.reason and not row.down_rate:
+        return LOOKS["waiting"]
+    return LOOKS[row.state]
+
+
+def text(value: str, width: int, style: str = "") -> Parts:
+    return [(fmt.fit(fmt.clean(value), width), style)]
+
+
+def right(value: str, width: int, style: str = "") -> Parts:
+    return [(fmt.fit(value, width, right=True), style)]
+
+
+def path(value: str, width: int, style: str = "") -> Parts:
+    """A path, of which the end is kept."""
+    return [(fmt.fit(fmt.truncate_start(fmt.clean(value), width), width), style)]
+
+
+def state(row: TorrentRow, width: int) -> Parts:
+    look = look_of(row)
+    word = look.word if width >= 13 else look.short
+    return [(fmt.fit(f"{look.glyph} {word}", width), look.style)]
+
+
+def progress(value: float, width: int, bar_style: str, style: str = "") -> Parts:
+    """A bar and its percentage; only the percentage where there is no room for a bar."""
+    percent = fmt.percent(value)
+    if width < 9:
+        return right(percent, width, style)
+    done, rest = fmt.bar(value, width - 5)
+    return [(done + rest, bar_style), (fmt.fit(percent, 5, right=True), style)]

@@ -1,0 +1,57 @@
+"""What stands in place of an empty list: why it is empty and what to do next."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tui import format as fmt
+from tui.actions import named
+from tui.keymap import first_key
+from tui.store import Query
+from tui.widgets.bars import NOT_REACHABLE
+
+
+def _key(name: str) -> tuple[str, str]:
+    return (f" {first_key(named(name))} ", "bold $accent on $panel")
+
+
+class EmptyState(Widget):
+    trouble: reactive[str] = reactive("", layout=True)
+    asked: reactive[Query] = reactive(Query(), layout=True)
+    total: reactive[int] = reactive(0, layout=True)
+    """Torrents in the engine, whatever the filter."""
+    has_rows: reactive[bool] = reactive(False, layout=True)
+    """The engine has told its list."""
+
+    def render(self) -> Content:
+        if self.trouble:
+            return Content.assemble(
+                (NOT_REACHABLE, "bold $error"),
+                (f"\n\n{fmt.clean(self.trouble)}\n\n", "$muted"),
+                ("Start one with ", ""),
+                ("seedwright daemon", "bold"),
+                ("; this view then connects by itself.\n", ""),
+                _key("retry"),
+                (" tries now   ", "$muted"),
+                _key("leave"),
+                (" quits", "$muted"),
+            )
+        if not self.has_rows:
+            return Content.styled("connecting …", "$muted")
+        if self.asked.is_filtered and self.total:
+            return Content.assemble(
+                (f"None of the {fmt.plural(self.total, 'torrent')} matches.\n\n", ""),
+                _key("clear"),
+                (" shows all again", "$muted"),
+            )
+        return Content.assemble(
+            ("No torrents yet\n\n", "bold"),
+            _key("add"),
+            (" adds a .torrent file or a URL\n", "$muted"),
+            _key("help"),
+            (" shows all keys\n\n", "$muted"),
+            ("or from a shell: ", "$muted"),
+            ("seedwright add FILE", ""),
+        )
