@@ -10,8 +10,6 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _WALK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | _CLOEXEC
@@ -19,6 +17,10 @@ _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | _CLOEXEC
 """Non-blocking matters for what is no regular file: opening a FIFO must not hang."""
 
 Path = tuple[str, ...]
+
+
+class SymlinkRefusedError(PermissionError):
+    """A symbolic link stands where a file or a folder belongs."""
 
 
 class SaveFolder:
@@ -35,8 +37,14 @@ class SaveFolder:
     def open_file(self, path: Path, *, writable: bool, mode: int = 0o666) -> int:
         """Open a regular file; for writing it and its folders are made if they are missing."""
         flags = _OPEN | (os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY)
-        with self._parent(path, make=writable) as (folder, name), _naming_symlinks(folder, name):
+        folder, name = self._parent(path, make=writable)
+        try:
             fd = os.open(name, flags, mode, dir_fd=folder)
+        except OSError as error:
+            _refuse_symlink(error, folder, name)
+            raise
+        finally:
+            _close(folder)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise OSError(errno.EPERM, "not a regular file")
@@ -47,93 +55,99 @@ class SaveFolder:
 
     def make_folder(self, path: Path) -> None:
         """Make a folder and those above it, as far as they are missing."""
-        with self._parent((*path, ""), make=True):
-            pass
+        _close(self._parent((*path, ""), make=True)[0])
 
     def make_symlink(self, path: Path, target: Path) -> None:
         """Make a relative link to `target`, a path below the folder, unless the name is taken."""
         relative = os.path.relpath(os.path.join(*target), os.path.join(*path[:-1], ""))
-        with (
-            self._parent(path, make=True) as (folder, name),
-            contextlib.suppress(FileExistsError),
-        ):
-            os.symlink(relative, name, dir_fd=folder)
+        folder, name = self._parent(path, make=True)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.symlink(relative, name, dir_fd=folder)
+        finally:
+            _close(folder)
 
     def lstat(self, path: Path) -> os.stat_result:
         return os.lstat(self.full_path(path))
 
     def remove_file(self, path: Path, *, is_symlink: bool = False) -> None:
-        """Remove a regular file (or a link, if that is what belongs there) that may be missing."""
+        """Remove a regular file (or a link, if that is what belongs there) that may be missing.
+
+        What lies behind a link that others put there is not ours, and stays.
+        """
         belongs = stat.S_ISLNK if is_symlink else stat.S_ISREG
-        with (
-            contextlib.suppress(FileNotFoundError),
-            self._parent(path) as (folder, name),
-        ):
-            if belongs(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                os.unlink(name, dir_fd=folder)
+        with contextlib.suppress(FileNotFoundError, SymlinkRefusedError):
+            folder, name = self._parent(path)
+            try:
+                if belongs(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    os.unlink(name, dir_fd=folder)
+            finally:
+                _close(folder)
 
     def remove_folder(self, path: Path) -> None:
         """Remove a folder if it is there and empty."""
         try:
-            with self._parent(path) as (folder, name):
+            folder, name = self._parent(path)
+            try:
                 os.rmdir(name, dir_fd=folder)
+            finally:
+                _close(folder)
+        except SymlinkRefusedError:
+            return
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST):
                 raise
 
-    @contextmanager
-    def _parent(self, path: Path, *, make: bool = False) -> Iterator[tuple[int | None, str]]:
-        """Walk to the folder of `path`; yield its descriptor and the last element.
+    def _parent(self, path: Path, *, make: bool = False) -> tuple[int | None, str]:
+        """Walk to the folder of `path`; return its descriptor, to be closed, and the last element.
 
-        With one element the folder is the save folder itself: None and a full path are yielded,
+        With one element the folder is the save folder itself: None and a full path are returned,
         which O_NOFOLLOW guards as well and which saves a system call.
         """
         if len(path) == 1:
-            yield None, os.path.join(self.path, path[0])
-            return
-        fd: int | None = None
-        try:
-            for depth, name in enumerate(path[:-1]):
-                above = fd
-                step = os.path.join(self.path, name) if depth == 0 else name
-                try:
-                    fd = _enter(step, above, make)
-                finally:
-                    if above is not None and above != fd:
-                        os.close(above)
-            yield fd, path[-1]
-        finally:
-            if fd is not None:
-                os.close(fd)
+            return None, f"{self.path}/{path[0]}"
+        fd = _enter(f"{self.path}/{path[0]}", None, make)
+        for name in path[1:-1]:
+            above = fd
+            try:
+                fd = _enter(name, above, make)
+            finally:
+                os.close(above)
+        return fd, path[-1]
 
 
 def _enter(name: str, above: int | None, make: bool) -> int:
-    with _naming_symlinks(above, name):
-        try:
-            return os.open(name, _WALK, dir_fd=above)
-        except FileNotFoundError:
-            if not make:
-                raise
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(name, dir_fd=above)
-        return os.open(name, _WALK, dir_fd=above)
-
-
-@contextmanager
-def _naming_symlinks(above: int | None, name: str) -> Iterator[None]:
-    """Turn the odd errors that refused links give into one that says so."""
     try:
-        yield
+        return os.open(name, _WALK, dir_fd=above)
+    except FileNotFoundError:
+        if not make:
+            raise
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK) and _is_symlink(name, above):
-            raise PermissionError(
-                errno.EPERM, f"{os.path.basename(name)!r} is a symbolic link, not followed"
-            ) from error
+        _refuse_symlink(error, above, name)
+        raise
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, dir_fd=above)
+    try:
+        return os.open(name, _WALK, dir_fd=above)
+    except OSError as error:
+        _refuse_symlink(error, above, name)
         raise
 
 
-def _is_symlink(name: str, above: int | None) -> bool:
+def _close(fd: int | None) -> None:
+    if fd is not None:
+        os.close(fd)
+
+
+def _refuse_symlink(error: OSError, above: int | None, name: str) -> None:
+    """Raise one error that says so for the odd ones that refused links give; return on others."""
+    if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
+        return
     try:
-        return stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode)
+        found = os.stat(name, dir_fd=above, follow_symlinks=False)
     except OSError:
-        return False
+        return
+    if stat.S_ISLNK(found.st_mode):
+        raise SymlinkRefusedError(
+            errno.EPERM, f"{os.path.basename(name)!r} is a symbolic link, not followed"
+        ) from error
