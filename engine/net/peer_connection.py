@@ -124,6 +124,10 @@ class PeerConnection:
             handler.on_data(self._buffer[:count])
         except PeerError as error:
             self.close(error)
+        except Exception as error:
+            # Our bug, for the loop to report; the peer may have found it on purpose.
+            self.close(error)
+            raise
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 

@@ -68,8 +68,8 @@ class Incoming:
         torrent = self._find(handshake.info_hash)
         if torrent is None:
             raise PeerError(f"{connection.remote} came for a torrent that has stopped")
-        torrent.wake().peers.attach(connection, handshake, rest, is_incoming=True)
         self._greeting.discard(connection)
+        torrent.wake().peers.attach(connection, handshake, rest, is_incoming=True)
 
     def _on_failed(self, connection: PeerConnection, error: Exception | None) -> None:
         log.debug("%s did not get in: %s", connection.remote, error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.core.compact import Endpoint
-from engine.core.identifiers import InfoHash
+from engine.core.identifiers import VERSION, InfoHash
 from engine.torrent.peer import Peer
 from engine.wire import encoder
 from engine.wire.extensions import ExtensionHandshake
@@ -33,7 +33,7 @@ from engine.wire.messages import (
 if TYPE_CHECKING:
     from engine.torrent.live import LiveTorrent
 
-CLIENT = "seedwright 0.1.0"
+CLIENT = f"seedwright {VERSION}"
 _ALLOWED_FAST_COUNT = 10
 _ALLOWED_FAST_UNTIL = 10
 """A peer that has fewer pieces than this is let ask for a few while it is choked (BEP 6)."""
@@ -117,7 +117,8 @@ class Conversation:
             case Reject(index, begin, length):
                 swarm.download.on_reject(peer, index, begin, length)
             case AllowedFast(index):
-                swarm.download.on_allowed_fast(peer, index)
+                if is_news:
+                    swarm.download.on_allowed_fast(peer, index)
             case Extended(0, payload):
                 self._on_extension_handshake(peer, payload)
             case _:

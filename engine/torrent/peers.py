@@ -23,18 +23,29 @@ log = logging.getLogger(__name__)
 FEW_PEERS = 5
 """With fewer than this, and nobody left to dial, the tracker is asked for more."""
 _MAX_CLAIMS = 32
+_SIMULTANEOUS_S = 5.0
 
 
 class Peers:
     """The connected peers of one torrent and the addresses of those that could be."""
 
-    __slots__ = ("_dialling", "_our_host", "_seen_as", "_swarm", "connected", "known")
+    __slots__ = (
+        "_dialling",
+        "_greeting",
+        "_our_host",
+        "_seen_as",
+        "_swarm",
+        "connected",
+        "known",
+    )
 
     def __init__(self, swarm: LiveTorrent, known: PeerList) -> None:
         self._swarm = swarm
         self.known = known
         self.connected: dict[Peer, None] = {}
         self._dialling: set[Endpoint] = set()
+        self._greeting: set[PeerConnection] = set()
+        """Connections we made that have not answered our handshake."""
         self._seen_as: dict[str, str] = {}
         """An address of ours that was claimed → the host that claimed it first."""
         self._our_host = ""
@@ -97,23 +108,29 @@ class Peers:
             connection,
             answer=lambda _hash: swarm.our_handshake(),
             greeted=self._on_greeted,
-            failed=lambda error: self._greeting_failed(endpoint, error),
+            failed=lambda error: self._greeting_failed(connection, endpoint, error),
         )
+        self._greeting.add(connection)
         connection.start(greeting)
         try:
             greeting.call(swarm.info_hash)
         except PeerError as error:
             connection.close(error)
 
-    def _greeting_failed(self, endpoint: Endpoint, error: Exception | None) -> None:
+    def _greeting_failed(
+        self, connection: PeerConnection, endpoint: Endpoint, error: Exception | None
+    ) -> None:
+        self._greeting.discard(connection)
         log.debug("%s: %s did not greet: %s", self._swarm.name, endpoint, error)
         self._swarm.facilities.connections.open -= 1
-        self._dial_failed(endpoint)
+        if not any(peer.dial_address == endpoint for peer in self.connected):
+            self._dial_failed(endpoint)
 
     def _dial_failed(self, endpoint: Endpoint) -> None:
         self.known.disconnected(endpoint, self._swarm.now(), failed=True)
 
     def _on_greeted(self, connection: PeerConnection, handshake: Handshake, rest: bytes) -> None:
+        self._greeting.discard(connection)
         self.attach(connection, handshake, rest, is_incoming=False)
 
     # ── connected ───────────────────────────────────────────────────────────────────────────────
@@ -131,11 +148,10 @@ class Peers:
         if handshake.peer_id == swarm.facilities.peer_id:
             self.known.ban(remote)
             raise PeerError(f"{remote} is ourselves")
-        if any(
-            peer.peer_id == handshake.peer_id and peer.connection.remote.host == remote.host
-            for peer in self.connected
-        ):
-            raise PeerError(f"{remote} is connected already")
+        for other in self.connected:
+            if other.peer_id == handshake.peer_id and other.connection.remote.host == remote.host:
+                self._settle_double(other, remote, is_incoming=is_incoming)
+                break
         if self.known.is_banned(remote):
             raise PeerError(f"{remote} is banned")
         if is_incoming and len(self.connected) >= self._limit():
@@ -160,6 +176,22 @@ class Peers:
             peer.on_data(memoryview(rest))
         swarm.on_peers_changed()
 
+    def _settle_double(self, other: Peer, remote: Endpoint, *, is_incoming: bool) -> None:
+        """Keep one of two connections with the same peer: raise PeerError, or close the `other`.
+
+        When both sides dial at once, both keep what the one with the larger peer id has made; if
+        each refused what came second, both would be lost.
+        """
+        has_dialled_both_ways = other.is_incoming is not is_incoming
+        is_young = self._swarm.now() - other.connected_at < _SIMULTANEOUS_S
+        is_theirs_kept = other.peer_id > self._swarm.facilities.peer_id
+        if has_dialled_both_ways and is_young and is_incoming is is_theirs_kept:
+            other.connection.close(PeerError(f"{remote} is connected twice"))
+            return
+        if other.is_incoming and not is_incoming:
+            self.learn_listen_port(other, remote)
+        raise PeerError(f"{remote} is connected already")
+
     def _limit(self) -> int:
         return self._swarm.facilities.limits.max_connections_per_torrent
 
@@ -182,7 +214,12 @@ class Peers:
             self._seen_as.clear()
 
     def learn_listen_port(self, peer: Peer, endpoint: Endpoint) -> None:
-        """An incoming peer said where it listens: it can be dialled when it is lost."""
+        """An incoming peer said where it listens: it can be dialled when it is lost.
+
+        Said twice it is not believed: one peer could fill the list of addresses.
+        """
+        if peer.listens_at is not None:
+            return
         self.known.add(endpoint, PeerSource.INCOMING, self._swarm.now())
         self.known.connected(endpoint, self._swarm.now())
         peer.listens_at = endpoint
@@ -242,5 +279,7 @@ class Peers:
         self.dial_more()
 
     def close(self) -> None:
+        for connection in list(self._greeting):
+            connection.close(None)
         for peer in list(self.connected):
             peer.connection.close(None)
