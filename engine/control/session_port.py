@@ -10,7 +10,7 @@ from engine.control import schema
 from engine.control.change_log import ChangeLog, Changes
 from engine.control.why import reason_for
 from engine.core.compact import Endpoint, endpoint, split_host_port
-from engine.core.identifiers import InfoHash
+from engine.core.identifiers import VERSION, InfoHash
 from engine.core.metainfo import Metainfo
 from engine.errors import UnknownTorrentError
 from engine.session.session import Session
@@ -18,8 +18,6 @@ from engine.session.source import load_source
 from engine.torrent.announcer import Tracker
 from engine.torrent.peer import Peer
 from engine.torrent.torrent import Torrent
-
-VERSION = "0.1.0"
 
 
 class SessionPort:

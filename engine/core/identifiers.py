@@ -8,6 +8,9 @@ from string import hexdigits
 
 from engine.errors import InputError
 
+VERSION = "0.1.0"
+"""Of the whole program; pyproject.toml says the same, and a test holds the two together."""
+
 PEER_ID_PREFIX = b"-SW0100-"
 """Azureus style (BEP 20): `SW` is seedwright, then four digits of the version. Trackers keep lists
 of these, so the two letters never change."""

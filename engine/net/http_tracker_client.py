@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from engine.core.identifiers import InfoHash
+from engine.core.identifiers import VERSION, InfoHash
 from engine.discovery.announce import AnnounceReply, AnnounceRequest, ScrapeReply
 from engine.discovery.http_tracker import (
     SCRAPE_HASHES_PER_REQUEST,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 1 << 20
 MAX_REDIRECTS = 5
-USER_AGENT = "seedwright/0.1.0"
+USER_AGENT = f"seedwright/{VERSION}"
 
 _NAME_CACHE_S = 300
 _KEEP_ALIVE_S = 10.0

@@ -13,7 +13,6 @@ import itertools
 import math
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import urlsplit
 
 from engine.discovery.announce import AnnounceEvent
 from engine.torrent.announcer import Tracker
@@ -83,7 +82,7 @@ class Announcing:
         self._idle.clear()
         is_new = tracker.schedule.event is not AnnounceEvent.NONE
         urgency = 0 if is_new and not torrent.is_complete else 1 if is_new else 2
-        host = urlsplit(tracker.url).netloc
+        host = tracker.host
         heapq.heappush(
             self._waiting.setdefault(host, []), (urgency, next(self._count), torrent, tracker)
         )

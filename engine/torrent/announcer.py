@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from engine.core.compact import Endpoint
 from engine.discovery.announce import AnnounceReply, AnnounceRequest
@@ -37,6 +38,11 @@ class Tracker:
         """Why the last announce failed; empty when it did not."""
         self.last_at: float | None = None
         """Seconds since the epoch of the last announce that ended."""
+
+    @property
+    def host(self) -> str:
+        """What may stand in a log: the rest of a URL is often a secret key."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
 
 
 class Announcer:
@@ -164,7 +170,7 @@ class Announcer:
             tracker.error = str(error)
             tracker.last_at = self._facilities.wall_clock()
             schedule.failed(error, self._now())
-            self._torrent.note("warning", f"{tracker.url}: {error}")
+            self._torrent.note("warning", f"tracker {tracker.host}: {error}")
         except BaseException:
             schedule.abandoned(self._now())
             raise
@@ -195,7 +201,7 @@ class Announcer:
         tracker.last_at = self._facilities.wall_clock()
         self.tiers.succeeded(tracker.url)
         if reply.warning:
-            self._torrent.note("warning", f"{tracker.url}: {reply.warning}")
+            self._torrent.note("warning", f"tracker {tracker.host}: {reply.warning}")
         if reply.peers and self._torrent.state.is_running:
             own_port = self._facilities.listen_port()
             others = [peer for peer in reply.peers if not self._is_us(peer, own_port)]

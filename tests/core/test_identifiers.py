@@ -3,12 +3,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.identifiers import PEER_ID_PREFIX, InfoHash, PeerId
+from engine.core.identifiers import PEER_ID_PREFIX, VERSION, InfoHash, PeerId
 from engine.errors import InputError
 
 raw_hashes = st.binary(min_size=20, max_size=20) | st.binary(min_size=32, max_size=32)
@@ -72,3 +74,9 @@ def test_our_peer_ids_bear_our_prefix() -> None:
     assert all(len(one) == 20 and one.startswith(PEER_ID_PREFIX) for one in ids)
     assert len(PEER_ID_PREFIX) == 8
     assert PEER_ID_PREFIX[:1] == PEER_ID_PREFIX[-1:] == b"-"
+
+
+def test_the_version_is_said_once() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["version"] == VERSION
+    assert PEER_ID_PREFIX[3:7].decode() == "".join(VERSION.split(".")) + "0"
