@@ -144,6 +144,16 @@ def test_a_lost_peer_is_reconnected_at_once_but_not_in_a_loop() -> None:
     assert waits[-1] > 50
 
 
+def test_a_lost_peer_is_not_kept_waiting_by_the_others() -> None:
+    peers = listing(2)
+    peers.connected(address(0), 0.0)
+    for _ in range(5):
+        fail(peers, address(1), 0.0)
+    assert peers.candidates(50.0, 9) == []
+    peers.disconnected(address(0), 60.0, failed=False)
+    assert peers.candidates(61.0, 9) == [address(0)]
+
+
 def test_seeds_are_left_out_while_we_seed() -> None:
     peers = listing(2)
     peers.seen_as_seed(address(0))

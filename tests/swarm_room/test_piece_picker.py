@@ -206,6 +206,16 @@ def test_a_late_block_is_of_use_and_spares_the_other_peer_the_work() -> None:
     assert receipts[-1].completed
 
 
+def test_a_late_block_can_be_what_the_end_game_waits_for() -> None:
+    owner = Owner(have=set(range(1, PIECES)))
+    slow = owner.peer("slow")
+    asked = owner.pick(slow, 100)
+    owner.picker.release(slow, asked[:1])
+    assert not owner.picker.is_end_game
+    assert owner.picker.received(slow, *asked[0]) is owner.picker.ACCEPTED
+    assert owner.picker.is_end_game
+
+
 def test_blocks_that_do_not_exist_are_unwanted() -> None:
     owner = Owner()
     seed = owner.peer("seed")

@@ -63,7 +63,7 @@ class Link:
         return lost
 
 
-@pytest.mark.parametrize("rtt_s", [0.001, 0.1, 0.4])
+@pytest.mark.parametrize("rtt_s", [0.001, 0.1, 3.0])
 @pytest.mark.parametrize("rate", [50e3, 1e6, 20e6])
 def test_the_queue_fills_the_link_and_no_more(rate: float, rtt_s: float) -> None:
     link = Link(rate=rate, rtt_s=rtt_s)
@@ -73,7 +73,7 @@ def test_the_queue_fills_the_link_and_no_more(rate: float, rtt_s: float) -> None
     got = (link.arrived - before) * BLOCK_LENGTH / 10
     product = rate * (rtt_s + TARGET_S) / BLOCK_LENGTH
     if product < MAX_DEPTH * 0.9:
-        assert got > 0.95 * rate
+        assert got > 0.9 * rate
         assert link.queue.depth < 1.5 * product + MIN_DEPTH
     assert link.queue.depth >= MIN_DEPTH
 

@@ -57,5 +57,6 @@ def test_unsolved_cases_do_not_pile_up() -> None:
         ban.failed(index, ["ann", "eve", "ann", "eve"], spoiled(1))
     for _ in range(100):
         ban.failed(999, ["ann", "eve", "ann", "eve"], spoiled(1))
+    assert len(ban._cases[999]) == 8
     assert sum(ban.is_suspect(index) for index in range(1000)) == 64
     assert ban.verified(999, RIGHT) == ["eve"]
