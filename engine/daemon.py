@@ -1,4 +1,4 @@
-"""The composition root of a running engine: settings → session + control server, signals, the end."""
+"""The composition root of a running engine: session, control server, signals, the end."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def run_daemon(
     state_dir: Path,
     ready: Callable[[Session], None] | None = None,
 ) -> None:
-    """Run an engine until a signal or a client says stop. Raises SeedwrightError if it cannot start.
+    """Run an engine until a signal or a client says stop. Raises SeedwrightError if it cannot.
 
     `ready` is called once it listens and its socket answers.
     """

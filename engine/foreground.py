@@ -1,4 +1,4 @@
-"""One torrent in the foreground: download it, or seed what is there, without a daemon and its state."""
+"""One torrent in the foreground, without a daemon: download it, or seed what is there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from engine.torrent.torrent import Torrent
 REPORT_S = 0.25
 
 
-class Interrupted(SeedwrightError):
+class Interrupted(SeedwrightError):  # noqa: N818 - nobody erred
     """The user ended it before it was complete; what was verified is on disk and is used again."""
 
     exit_code = 130

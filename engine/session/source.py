@@ -15,6 +15,10 @@ def is_url(source: str) -> bool:
     return source.startswith(("http://", "https://"))
 
 
+def _expanded(path: str) -> str:
+    return os.path.expanduser(path)
+
+
 async def read_source(source: str, local_host: str | None = None) -> bytes:
     """Read the .torrent at a path or an http(s) URL. Raises SourceError."""
     if source.startswith("magnet:"):
@@ -22,7 +26,7 @@ async def read_source(source: str, local_host: str | None = None) -> bytes:
     if is_url(source):
         return await fetch(source, limit_bytes=MAX_TORRENT_BYTES, local_host=local_host)
     try:
-        async with aiofiles.open(os.path.expanduser(source), "rb") as file:
+        async with aiofiles.open(_expanded(source), "rb") as file:
             data: bytes = await file.read(MAX_TORRENT_BYTES + 1)
     except OSError as error:
         raise SourceError(f"{source}: {error.strerror or error}") from error

@@ -174,7 +174,7 @@ class PartialPiece(Generic[PeerT]):
         return tuple(p for p in (requester, second) if p is not None and p is not peer)
 
     def restore(self, blocks: Collection[int], source: PeerT) -> None:
-        """Count blocks as received before; for a piece just begun, and not for all of its blocks."""
+        """Count blocks as received before; for a piece just begun, and not all of its blocks."""
         self.fresh = max(blocks, default=-1) + 1
         for block in range(self.fresh - 1, -1, -1):
             if block in blocks:
