@@ -29,7 +29,8 @@ _READ_BYTES = 512 * 1024
 _REPORT_S = 0.1
 
 Progress = Callable[[int, int], None]
-"""(bytes hashed, bytes in all), in the thread that called `create`."""
+"""(bytes hashed, bytes in all): at the beginning, ten times a second, and at the end; called in the
+thread that called `create`."""
 
 
 def automatic_piece_length(total_bytes: int) -> int:
@@ -112,19 +113,22 @@ class _Hashing:
     def run(
         self, threads: int, progress: Progress | None, is_cancelled: Callable[[], bool]
     ) -> bytes:
+        total = self._geometry.total_length
+        report = progress or (lambda done, of: None)
+        report(0, total)
         self._running = threads
         workers = [threading.Thread(target=self._work, name="create") for _ in range(threads)]
         for worker in workers:
             worker.start()
-        total = self._geometry.total_length
         try:
-            with self._change:
-                while self._running:
-                    self._change.wait(_REPORT_S)
-                    if is_cancelled():
-                        raise CancelledError
-                    if progress is not None:
-                        progress(self._hashed_bytes, total)
+            is_over = False
+            while not is_over:
+                if is_cancelled():
+                    raise CancelledError
+                with self._change:
+                    is_over = self._change.wait_for(lambda: not self._running, _REPORT_S)
+                    done = self._hashed_bytes
+                report(done, total)
         finally:
             self._is_stopped = True
             for worker in workers:
@@ -132,6 +136,7 @@ class _Hashing:
             self._pool.close()
         if self._error is not None:
             raise self._error
+        report(total, total)
         return b"".join(self._digests)
 
     def _work(self) -> None:

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.storage.save_folder import SaveFolder, SymlinkRefusedError
+
+
+def test_files_and_folders_are_made_where_they_belong(tmp_path: Path) -> None:
+    folder = SaveFolder(str(tmp_path))
+    for path in (("a",), ("b", "c"), ("b", "d", "e", "f")):
+        os.close(folder.open_file(path, writable=True, mode=0o777))
+        assert tmp_path.joinpath(*path).stat().st_mode & 0o100
+    folder.make_folder(("b", "d", "g"))
+    folder.make_folder(("b", "d", "g"))
+    assert sorted(os.listdir(tmp_path / "b" / "d")) == ["e", "g"]
+
+
+def test_reading_makes_nothing(tmp_path: Path) -> None:
+    folder = SaveFolder(str(tmp_path))
+    for path in (("a",), ("b", "c"), ("b", "c", "d")):
+        with pytest.raises(FileNotFoundError):
+            folder.open_file(path, writable=False)
+    assert not os.listdir(tmp_path)
+
+
+def test_links_are_relative_and_never_replace_anything(tmp_path: Path) -> None:
+    folder = SaveFolder(str(tmp_path))
+    folder.make_symlink(("t", "x", "y", "link"), ("t", "z", "file"))
+    folder.make_symlink(("t", "x", "y", "link"), ("t", "other"))
+    assert os.readlink(tmp_path / "t/x/y/link") == "../../z/file"
+
+
+def test_links_on_the_way_are_refused_by_name(tmp_path: Path) -> None:
+    folder = SaveFolder(str(tmp_path / "save"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "save").mkdir()
+    (tmp_path / "save" / "link").symlink_to(tmp_path / "out")
+    for path in (("link",), ("link", "a"), ("link", "a", "b")):
+        with pytest.raises(SymlinkRefusedError, match="'link' is a symbolic link"):
+            folder.open_file(path, writable=True)
+    with pytest.raises(SymlinkRefusedError):
+        folder.make_folder(("link", "a"))
+    folder.remove_file(("link",))
+    folder.remove_folder(("link",))
+    (tmp_path / "out" / "a").mkdir()
+    folder.remove_folder(("link", "a"))
+    assert os.listdir(tmp_path / "out") == ["a"]
+    assert (tmp_path / "save" / "link").is_symlink()
+
+
+def test_removing_takes_only_what_belongs(tmp_path: Path) -> None:
+    folder = SaveFolder(str(tmp_path))
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    folder.remove_file(("link",))
+    folder.remove_file(("file",), is_symlink=True)
+    folder.remove_file(("full",))
+    folder.remove_folder(("full",))
+    folder.remove_folder(("file",))
+    folder.remove_folder(("missing", "too"))
+    assert sorted(os.listdir(tmp_path)) == ["file", "full", "link"]
+    folder.remove_file(("link",), is_symlink=True)
+    folder.remove_file(("file",))
+    folder.remove_file(("file",))
+    assert os.listdir(tmp_path) == ["full"]
