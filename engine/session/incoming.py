@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 from engine.core.identifiers import InfoHash
-from engine.errors import PeerError
+from engine.errors import PeerError, SeedwrightError
 from engine.net.listener import Listener
 from engine.net.peer_connection import PeerConnection
 from engine.torrent.facilities import ConnectionCount
@@ -62,7 +62,13 @@ class Incoming:
 
     def _answer(self, info_hash: InfoHash) -> bytes | None:
         torrent = self._find(info_hash)
-        return None if torrent is None else torrent.wake().our_handshake()
+        if torrent is None:
+            return None
+        try:
+            return torrent.wake().our_handshake()
+        except SeedwrightError as error:
+            torrent.fail(error)
+            return None
 
     def _on_greeted(self, connection: PeerConnection, handshake: Handshake, rest: bytes) -> None:
         torrent = self._find(handshake.info_hash)

@@ -16,7 +16,7 @@ from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash, PeerId
 from engine.core.metainfo import Metainfo
 from engine.core.rates import RateEstimate, TokenBucket
-from engine.errors import DuplicateTorrentError, StorageError
+from engine.errors import DuplicateTorrentError, SeedwrightError, StorageError
 from engine.net.dialer import Dialer
 from engine.net.peer_connection import RECEIVE_BUFFER_BYTES
 from engine.net.tracker_client import TrackerClient
@@ -64,6 +64,8 @@ class Session:
         self._commit_timer: asyncio.TimerHandle | None = None
         self._committing = asyncio.Lock()
         self._totals_before = {"downloaded": 0, "uploaded": 0}
+        self._is_loaded = False
+        """What the state file holds is known, and may be written over."""
         self._is_stopping = False
         now = self._loop.time()
         self.down_rate = RateEstimate(now)
@@ -108,6 +110,7 @@ class Session:
         for row in await self._state.run(self._state.load):
             torrent = persistence.from_row(row, self, self.facilities)
             self._register(torrent)
+        self._is_loaded = True
         for torrent in list(self.torrents.values()):
             if torrent.wants_to_run:
                 torrent.start()
@@ -118,19 +121,20 @@ class Session:
             return
         self._is_stopping = True
         self.incoming.close()
-        wanted = {torrent: torrent.wants_to_run for torrent in self.torrents.values()}
-        for torrent in wanted:
-            torrent.pause()
+        for torrent in self.torrents.values():
+            torrent.suspend()
+        with contextlib.suppress(StorageError):
+            await self.commit()
         await self.announcing.drain(self.options.stop_timeout_s)
         self.announcing.close()
         for timer in (self._tick_timer, self._commit_timer):
             if timer is not None:
                 timer.cancel()
         await self._end_tasks()
+        for torrent in self.torrents.values():
+            with contextlib.suppress(SeedwrightError):
+                await torrent.settle_record()
         await self.facilities.disk.close()
-        for torrent, wants_to_run in wanted.items():
-            torrent.wants_to_run = wants_to_run
-            self._dirty[torrent] = None
         with contextlib.suppress(StorageError):
             await self.commit()
         await self.facilities.trackers.close()
@@ -205,6 +209,7 @@ class Session:
         if self._state is not None:
             await self._state.run(self._state.remove, torrent.info_hash)
         if info is not None:
+            await self.facilities.disk.settle()
             await self.facilities.disk.run(torrent.files(info).delete)
 
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
@@ -227,6 +232,8 @@ class Session:
     # ── what torrents tell (Owner) ──────────────────────────────────────────────────────────────
 
     def changed(self, torrent: Torrent) -> None:
+        if self.torrents.get(torrent.info_hash) is not torrent:
+            return  # removed, though its last words are still on their way
         self._dirty[torrent] = None
         if self._commit_timer is None and self._state is not None and not self._is_stopping:
             self._commit_timer = self._loop.call_later(_COMMIT_S, self._begin_commit)
@@ -299,13 +306,13 @@ class Session:
 
     async def commit(self) -> None:
         """Write what has changed into the state file. Raises StorageError."""
-        if self._state is None:
+        if self._state is None or not self._is_loaded:
             return
         async with self._committing:
             dirty, self._dirty = self._dirty, {}
             try:
                 await self._state.run(self._state.save, self._changes(dirty))
-            except StorageError:
+            except BaseException:
                 self._dirty = dirty | self._dirty
                 raise
 
@@ -314,7 +321,7 @@ class Session:
         changes = Changes([], totals)
         now = time.time()
         for torrent in dirty:
-            if torrent.info_hash not in self.torrents:
+            if self.torrents.get(torrent.info_hash) is not torrent:
                 continue
             info_hash = bytes(torrent.info_hash)
             changes.rows.append(persistence.to_row(torrent, now))

@@ -1,12 +1,17 @@
-"""Checking a torrent on disk, all of it or the pieces of some files, with progress to show."""
+"""Checking a torrent on disk, all of it or the pieces of some files, with progress to show.
+
+Invariant: nothing looks at files while an earlier life of the torrent still writes to them.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.core.bitfield import Bitfield
-from engine.errors import StorageMissingError
+from engine.core.geometry import Geometry
+from engine.errors import SeedwrightError, StorageMissingError
 from engine.storage.backend import FileStamp
 from engine.storage.checker import Checker
 from engine.storage.disk import Disk
@@ -15,6 +20,33 @@ from engine.torrent.resume import suspicious_files
 
 if TYPE_CHECKING:
     from engine.torrent.torrent import Torrent
+
+
+async def make_ready(torrent: Torrent, disk: Disk) -> None:
+    """Find out what is on disk, all of it or only what does not look as recorded, and make what
+    must be there before a write. Raises StorageError."""
+    await disk.settle()
+    files = torrent.files(torrent.info)
+    try:
+        suspects = find_suspects(torrent, await disk.run(files.stamps))
+        if suspects is None or suspects:
+            await check(torrent, disk, files, suspects)
+        await disk.run(files.prepare)
+        torrent.stamped(await disk.run(files.stamps))
+    finally:
+        files.close()
+
+
+async def take_stamps(torrent: Torrent, disk: Disk) -> None:
+    """Note how the files look when all that was to be written is. Without it, which happens when
+    the metainfo cannot be read, the next start only has more to check."""
+    await disk.settle()
+    with contextlib.suppress(SeedwrightError):
+        files = torrent.files(torrent.info)
+        try:
+            torrent.stamped(await disk.run(files.stamps))
+        finally:
+            files.close()
 
 
 async def check(
@@ -43,6 +75,14 @@ async def check(
     for index in found:
         kept.add(index)
     torrent.checked(kept)
+
+
+def bytes_of(have: Bitfield, geometry: Geometry) -> int:
+    """The size of the pieces that are had."""
+    size = have.count * geometry.piece_length
+    if geometry.piece_count and have[geometry.piece_count - 1]:
+        size -= geometry.piece_length - geometry.last_piece_length
+    return size
 
 
 def find_suspects(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list[int] | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,10 +20,11 @@ from engine.core.identifiers import InfoHash
 from engine.core.metainfo import Info, Metainfo
 from engine.core.rates import RateEstimate, TokenBucket
 from engine.errors import SeedwrightError, StorageError
+from engine.storage.backend import FileStamp
 from engine.storage.filesystem import TorrentFiles
 from engine.swarm.peer_list import PeerSource
 from engine.torrent.announcer import Announcer
-from engine.torrent.checking import check, find_suspects
+from engine.torrent.checking import bytes_of, make_ready, take_stamps
 from engine.torrent.facilities import Facilities
 from engine.torrent.lifecycle import Event, State, after
 from engine.torrent.live import LiveTorrent
@@ -78,7 +81,6 @@ class Torrent:
         "have",
         "have_bytes",
         "info_hash",
-        "is_changed",
         "live",
         "name",
         "needs_check",
@@ -138,7 +140,6 @@ class Torrent:
         self.down_bucket = TokenBucket(0, now)
         self.up_bucket = TokenBucket(0, now)
         self.explicit_peers: list[Endpoint] = []
-        self.is_changed = False
         self.live: LiveTorrent | None = None
         self.announcer = Announcer(self, facilities, lambda: owner.announce_changed(self))
 
@@ -193,17 +194,20 @@ class Torrent:
     def pause(self) -> None:
         """Leave the swarm, keep everything."""
         self.wants_to_run = False
-        self._stop_check()
         if self.state.is_running:
             self.note("info", "paused")
+        self.suspend()
+
+    def suspend(self) -> None:
+        """Leave the swarm until the next `start`, as at the end of a session."""
+        self._stop_check()
+        self.error = ""
         self._leave(Event.PAUSE)
 
     def recheck(self) -> None:
         """Verify all pieces from the disk, whatever is recorded."""
-        self._stop_check()
-        self._leave(Event.PAUSE)
+        self.suspend()
         self.needs_check = True
-        self.error = ""
         self.note("info", "checking all pieces")
         self._begin_check()
 
@@ -218,9 +222,8 @@ class Torrent:
 
     def assume_complete(self) -> None:
         """Take the user's word that all is there; sizes are compared, pieces are not hashed."""
-        self.have = Bitfield.full(self.geometry.piece_count)
         self.needs_check = False
-        self._count_have()
+        self.checked(Bitfield.full(self.geometry.piece_count))
 
     def add_peer(self, endpoint: Endpoint) -> None:
         """Connect to an explicit peer, now and whenever it is lost."""
@@ -237,37 +240,30 @@ class Torrent:
         self._check = self._facilities.spawn(self._run_check())
 
     async def _run_check(self) -> None:
-        """Find out what is on disk: all of it, or only what does not look as recorded."""
-        disk = self._facilities.disk
         try:
-            info = self.info
-            files = self.files(info)
-            try:
-                suspects = find_suspects(self, await disk.run(files.stamps))
-                if suspects is None or suspects:
-                    await check(self, disk, files, suspects)
-                await disk.run(files.prepare)
-                await self._take_stamps(files)
-            finally:
-                files.close()
-        except SeedwrightError as error:
+            await make_ready(self, self._facilities.disk)
+            self._check = None
+            self.needs_check = False
+            if self.is_complete and self.completed_at is None:
+                self.completed_at = self._facilities.wall_clock()
+            if self.wants_to_run:
+                self._join()
+            else:
+                self._leave(Event.PAUSE)
+        except Exception as error:
             self._check = None
             self.fail(error)
-            return
-        self._check = None
-        self.needs_check = False
-        if self.is_complete and self.completed_at is None:
-            self.completed_at = self._facilities.wall_clock()
-        if self.wants_to_run:
-            self._join()
-        else:
-            self._leave(Event.PAUSE)
 
-    async def _take_stamps(self, files: TorrentFiles) -> None:
-        """Note how the files look now. Clean: nothing will be written to them any more."""
-        stamps = await self._facilities.disk.run(files.stamps)
-        self.record = Record(tuple(stamps), self._facilities.wall_clock(), self.is_complete)
+    def stamped(self, stamps: Sequence[FileStamp | None]) -> None:
+        """Note how the files look now. Clean: nothing is written to them until the next check."""
+        is_clean = self.is_complete or self.state in (State.PAUSED, State.ERROR)
+        self.record = Record(tuple(stamps), self._facilities.wall_clock(), is_clean)
         self.changed()
+
+    async def settle_record(self) -> None:
+        """Make the record clean once the last write is done; for torrents that are not running."""
+        if self.record is not None and not self.record.is_clean and not self.state.is_running:
+            await take_stamps(self, self._facilities.disk)
 
     def checked(self, have: Bitfield) -> None:
         """Take over what a check found. Must be called before the torrent joins its swarm."""
@@ -301,19 +297,22 @@ class Torrent:
     def found_peers(self, endpoints: list[Endpoint], source: PeerSource) -> None:
         """Addresses from a tracker. A seed dials too: leechers behind a NAT cannot dial it."""
         if self.state.is_running and endpoints:
-            self.wake().peers.found(endpoints, source)
+            try:
+                self.wake().peers.found(endpoints, source)
+            except SeedwrightError as error:
+                self.fail(error)
 
     def on_piece(self, index: int) -> None:
         self.have_bytes += self.geometry.piece_size(index)
         self.changed()
 
     def on_finished(self) -> None:
-        self._move(Event.FINISH)
         self.completed_at = self._facilities.wall_clock()
         self.note("info", "complete")
-        self.announcer.completed()
-        if self.live is not None:
-            self._facilities.spawn(self._take_stamps(self.live.files))
+        if self.state is State.DOWNLOADING:  # else it was paused while the last piece was written
+            self._move(Event.FINISH)
+            self.announcer.completed()
+            self._facilities.spawn(take_stamps(self, self._facilities.disk))
 
     def fail(self, error: Exception) -> None:
         """The disk failed this torrent: stop, say why, keep what was verified."""
@@ -331,6 +330,10 @@ class Torrent:
         self._close_live()
         if was_running:
             self.announcer.stop()
+            if self.record is not None and not self.record.is_clean:
+                # What was written since the stamps were taken is not younger than this.
+                self.record = replace(self.record, committed_at=self._facilities.wall_clock())
+                self._facilities.spawn(self.settle_record())
         self.changed()
 
     def _move(self, event: Event) -> None:
@@ -394,7 +397,4 @@ class Torrent:
         log.log(getattr(logging, level.upper()), "%s: %s", self.name, text)
 
     def _count_have(self) -> None:
-        geometry = self.geometry
-        self.have_bytes = self.have.count * geometry.piece_length
-        if geometry.piece_count and self.have[geometry.piece_count - 1]:
-            self.have_bytes -= geometry.piece_length - geometry.last_piece_length
+        self.have_bytes = bytes_of(self.have, self.geometry)
