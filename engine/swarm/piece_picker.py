@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from engine.core.bitfield import Bitfield
 from engine.core.geometry import BLOCK_LENGTH, Geometry
-from engine.swarm.availability import Availability
 from engine.swarm.partial_pieces import PartialPiece, Receipt, Request
+from engine.swarm.peer_pieces import PeerPieces
 
 if TYPE_CHECKING:
     from random import Random
@@ -49,16 +49,15 @@ class PiecePicker(Generic[PeerT]):
     ) -> None:
         self.geometry = geometry
         self.have = have
-        self.availability = Availability(geometry.piece_count)
         self.duplicate_bytes = 0
         """Received, but not wanted (any more)."""
         self.failed_bytes = 0
         """Received in pieces that failed their hash or lost their buffer."""
         self._rng = rng
         self._can_begin = can_begin
+        self._peers: PeerPieces[PeerT] = PeerPieces(geometry.piece_count)
+        self.availability = self._peers.availability
         self._masks = self.availability.masks
-        self._peers: dict[PeerT, tuple[Bitfield, int]] = {}
-        """Each peer's live bitfield, and the mask of what was counted of it."""
         self._begun: dict[int, PartialPiece[PeerT]] = {}
         self._open: dict[int, PartialPiece[PeerT]] = {}
         """The begun and wanted pieces that have free blocks, in the order they got them."""
@@ -79,40 +78,18 @@ class PiecePicker(Generic[PeerT]):
 
         `pieces` is the caller's live object: change it first, then report by `peer_gained`.
         """
-        self._uncount(peer)
-        mask = self._masks.of(pieces)
-        self._peers[peer] = pieces, mask
-        if mask == self._masks.full:
-            self.availability.add_seed()
-        else:
-            self.availability.add_mask(mask)
+        self._peers.added(peer, pieces)
 
     def peer_gained(self, peer: PeerT, index: int) -> bool:
         """Count one more piece of a known peer; True if we want it and do not have it."""
-        pieces, mask = self._peers[peer]
         bit = self._masks.bit(index)
-        if not mask & bit:
-            grown = mask | bit
-            self._peers[peer] = pieces, grown
-            if grown == self._masks.full:
-                self.availability.remove_mask(mask)
-                self.availability.add_seed()
-            else:
-                self.availability.add_mask(bit)
+        self._peers.gained(peer, bit)
         return bool(self._lacking & bit)
 
     def peer_removed(self, peer: PeerT) -> None:
         """Forget a peer and all that it was asked for. Unknown peers are ignored."""
         self.release_all(peer)
-        self._uncount(peer)
-
-    def _uncount(self, peer: PeerT) -> None:
-        known = self._peers.pop(peer, None)
-        if known is not None:
-            if known[1] == self._masks.full:
-                self.availability.remove_seed()
-            else:
-                self.availability.remove_mask(known[1])
+        self._peers.removed(peer)
 
     # ── interest ──────────────────────────────────────────────────────────────────────────────────
 
@@ -215,8 +192,7 @@ class PiecePicker(Generic[PeerT]):
         allowed: Collection[int] | None,
         picked: list[Request],
     ) -> None:
-        known = self._peers.get(peer)
-        candidates = self._unbegun & (known[1] if known is not None else self._masks.of(pieces))
+        candidates = self._unbegun & self._peers.mask_of(peer, pieces)
         if allowed is not None:
             candidates &= self._masks.of_indexes(allowed)
         while candidates:
@@ -354,11 +330,7 @@ class PiecePicker(Generic[PeerT]):
         self._lacking ^= bit
         self._unbegun ^= self._unbegun & bit
         self.missing_count -= 1
-        return [
-            peer
-            for peer, (pieces, mask) in self._peers.items()
-            if pieces[index] and not mask & self._lacking
-        ]
+        return self._peers.bored_after(index, self._lacking)
 
     def piece_failed(self, index: int) -> list[PeerT]:
         """Make a complete piece that failed its hash unbegun again; its buffer is not needed.

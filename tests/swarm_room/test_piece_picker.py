@@ -248,6 +248,21 @@ def test_a_piece_that_failed_is_left_to_one_peer() -> None:
     assert owner.pieces_of(second, 4) == [0] * 4
 
 
+def test_a_piece_is_taken_up_again_with_the_blocks_of_an_earlier_life() -> None:
+    owner = Owner(have={5}, buffers=1)
+    seed = owner.peer("seed")
+    assert not owner.picker.restore(5, {0}, "before"), "we have it"
+    assert not owner.picker.restore(6, set(), "before")
+    assert not owner.picker.restore(6, set(range(BLOCKS)), "before"), "that would be complete"
+    assert owner.picker.restore(6, {0, 2}, "before")
+    assert not owner.picker.restore(6, {1}, "before"), "it is begun"
+    assert not owner.picker.restore(7, {1}, "before"), "no buffer"
+    asked = owner.pick(seed, 9)
+    assert asked == [(6, 1 * BLOCK_LENGTH, BLOCK_LENGTH), (6, 3 * BLOCK_LENGTH, BLOCK_LENGTH)]
+    assert [owner.picker.received(seed, *block).completed for block in asked] == [False, True]
+    assert owner.picker.sources(6) == ["before", seed, "before", seed]
+
+
 def test_a_piece_lost_on_disk_is_fetched_again() -> None:
     owner = Owner(have=set(range(PIECES)))
     seed = owner.peer("seed")

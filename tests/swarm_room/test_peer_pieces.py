@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.core.bitfield import Bitfield
+from engine.swarm.peer_pieces import PeerPieces
+
+SIZE = 11
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["added", "gained", "replaced", "removed"]),
+        st.integers(0, 4),
+        st.sets(st.integers(0, SIZE - 1)) | st.just(set(range(SIZE))),
+    ),
+    max_size=40,
+)
+
+
+@given(steps, st.sets(st.integers(0, SIZE - 1)), st.integers(0, SIZE - 1))
+def test_what_was_counted_is_uncounted(
+    history: list[tuple[str, int, set[int]]], lacking: set[int], index: int
+) -> None:
+    peers: PeerPieces[int] = PeerPieces(SIZE)
+    masks = peers.availability.masks
+    fields: dict[int, Bitfield] = {}
+    for what, peer, pieces in history:
+        if what == "removed":
+            peers.removed(peer)
+            fields.pop(peer, None)
+        elif what == "gained" and peer in fields:
+            for piece in pieces:
+                fields[peer].add(piece)
+                peers.gained(peer, masks.bit(piece))
+                peers.gained(peer, masks.bit(piece))
+        else:
+            field = fields.setdefault(peer, Bitfield(SIZE))
+            field.assign(Bitfield(SIZE))
+            for piece in pieces:
+                field.add(piece)
+            peers.added(peer, field)
+        seeds = sum(field.is_full for field in fields.values())
+        assert peers.availability.seeds == seeds
+        assert peers.availability.counts() == [
+            sum(field[piece] for field in fields.values()) for piece in range(SIZE)
+        ]
+    for peer, field in fields.items():
+        assert peers.mask_of(peer, field) == masks.of(field)
+    stranger = Bitfield.full(SIZE)
+    assert peers.mask_of(99, stranger) == masks.full
+    assert set(peers.bored_after(index, masks.of_indexes(lacking))) == {
+        peer
+        for peer, field in fields.items()
+        if field[index] and not any(field[piece] for piece in lacking)
+    }
+    for peer in list(fields):
+        peers.removed(peer)
+    assert peers.availability.counts() == [0] * SIZE
