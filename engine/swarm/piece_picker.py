@@ -381,6 +381,11 @@ class PiecePicker(Generic[PeerT]):
 
     def evictable(self) -> int | None:
         """The begun piece to drop when buffers are short: nobody is asked for a block of it, as no
-        peer that may be asked has it; the one with the least received. None if there is none."""
-        idle = [p for p in self._begun.values() if not p.requested_count]
-        return min(idle, key=lambda p: p.received_count).index if idle else None
+        peer that may be asked has it; the one with the least received. None if there is none, or
+        if the buffer would serve no other piece of this torrent."""
+        idle = [
+            partial
+            for index, partial in self._begun.items()
+            if not partial.requested_count and (self._unbegun or not self.interested_in(index))
+        ]
+        return min(idle, key=lambda partial: partial.received_count).index if idle else None

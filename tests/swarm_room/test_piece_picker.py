@@ -131,6 +131,19 @@ def test_no_piece_is_begun_without_leave() -> None:
     assert owner.pick(owner.peer("other"), 100) == [], "a lack of buffers is no end game"
 
 
+def test_the_buffer_of_a_stuck_piece_is_given_up_only_for_another_piece() -> None:
+    owner = Owner(have=set(range(3, PIECES)))
+    for name, count in (("a", 3), ("b", 1)):
+        peer = owner.peer(name, {0 if name == "a" else 1})
+        for block in owner.pick(peer, count):
+            owner.picker.received(peer, *block)
+    assert owner.picker.evictable() == 1, "the one with less received"
+    owner.pick("b", 1)
+    assert owner.picker.evictable() == 0, "a piece that is asked for is not stuck"
+    owner.pick(owner.peer("c", {2}), 1)
+    assert owner.picker.evictable() is None
+
+
 def test_only_allowed_pieces_are_asked_for() -> None:
     owner = Owner()
     peer = owner.peer("peer", range(10))
