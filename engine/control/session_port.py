@@ -12,7 +12,7 @@ from engine.control.why import reason_for
 from engine.core.compact import Endpoint, endpoint, split_host_port
 from engine.core.identifiers import VERSION, InfoHash
 from engine.core.metainfo import Metainfo
-from engine.errors import UnknownTorrentError
+from engine.errors import InputError, UnknownTorrentError
 from engine.session.session import Session
 from engine.session.source import load_source
 from engine.torrent.announcer import Tracker
@@ -48,7 +48,10 @@ class SessionPort:
         return self.row(info_hash)
 
     def row(self, info_hash: str) -> schema.TorrentRow | None:
-        torrent = self._session.torrents.get(InfoHash.parse(info_hash))
+        try:
+            torrent = self._session.torrents.get(InfoHash.parse(info_hash))
+        except InputError:  # a name, or the beginning of a hash: `find_torrent` asks with those
+            return None
         return None if torrent is None else _row(torrent)
 
     def status(self) -> schema.SessionStatus:
