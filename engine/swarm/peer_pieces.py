@@ -1,4 +1,4 @@
-"""What each connected peer has, and through `availability` how many have each piece (BEP 3, 6).
+"""What each connected peer has, and through `availability` how many have each piece (BEP 3).
 
 Invariant: what is counted of a peer is what was reported, so it can be uncounted to the bit, even
 when a message has replaced the peer's bitfield meanwhile.
