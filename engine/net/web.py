@@ -15,7 +15,11 @@ async def fetch(url: str, *, limit_bytes: int, local_host: str | None = None) ->
     """Get the body of `url`, from `local_host` if one is given. Raises SourceError."""
     import aiohttp  # loaded late: most commands never fetch anything
 
-    if urlsplit(url).scheme not in ("http", "https"):
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise SourceError(f"{url}: {error}") from error
+    if scheme not in ("http", "https"):
         raise SourceError(f"{url}: not an http or https address")
     connector = aiohttp.TCPConnector(local_addr=(local_host, 0) if local_host else None)
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.core.bitfield import Bitfield
 from engine.core.compact import endpoint, split_host_port
 from engine.core.identifiers import InfoHash
+from engine.errors import ProtocolError
 from engine.session.state_db import StoredTorrent
 from engine.storage.backend import FileStamp
 from engine.torrent.facilities import Facilities
@@ -51,7 +52,11 @@ def to_row(torrent: Torrent, now: float) -> StoredTorrent:
 
 
 def from_row(row: StoredTorrent, owner: Owner, facilities: Facilities) -> Torrent:
-    """Make the torrent of a row, paused; the session starts it if it wants to run."""
+    """Make the torrent of a row, paused; the session starts it if it wants to run.
+
+    Progress that cannot be read is found again by a check. Raises ValueError or SeedwrightError
+    for a row that makes no torrent.
+    """
     summary = Summary(
         info_hash=InfoHash(row.info_hash),
         name=row.name,
@@ -61,9 +66,14 @@ def from_row(row: StoredTorrent, owner: Owner, facilities: Facilities) -> Torren
         is_private=bool(row.is_private),
         trackers=tuple(tuple(tier) for tier in json.loads(row.trackers)),
     )
-    have = None
-    if row.have is not None:
-        have = Bitfield.from_bytes(row.have, summary.geometry.piece_count)
+    have = record = None
+    try:
+        if row.have is not None:
+            have = Bitfield.from_bytes(row.have, summary.geometry.piece_count)
+        if row.stamps:
+            record = Record(_unpack(row.stamps), row.committed_at, bool(row.is_clean))
+    except (ProtocolError, struct.error):
+        have = None
     torrent = Torrent(
         owner,
         facilities,
@@ -83,7 +93,7 @@ def from_row(row: StoredTorrent, owner: Owner, facilities: Facilities) -> Torren
     torrent.down_bucket.set_rate(row.down_limit, now)
     torrent.up_bucket.set_rate(row.up_limit, now)
     torrent.explicit_peers = [endpoint(*split_host_port(peer)) for peer in json.loads(row.peers)]
-    torrent.record = Record(_unpack(row.stamps), row.committed_at, bool(row.is_clean))
+    torrent.record = record
     return torrent
 
 

@@ -16,7 +16,7 @@ from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash, PeerId
 from engine.core.metainfo import Metainfo
 from engine.core.rates import RateEstimate, TokenBucket
-from engine.errors import DuplicateTorrentError, SeedwrightError, StorageError
+from engine.errors import DuplicateTorrentError, InputError, SeedwrightError, StorageError
 from engine.net.dialer import Dialer
 from engine.net.peer_connection import RECEIVE_BUFFER_BYTES
 from engine.net.tracker_client import TrackerClient
@@ -108,8 +108,12 @@ class Session:
             return
         self._totals_before |= await self._state.run(self._state.totals)
         for row in await self._state.run(self._state.load):
-            torrent = persistence.from_row(row, self, self.facilities)
-            self._register(torrent)
+            try:
+                torrent = persistence.from_row(row, self, self.facilities)
+            except (SeedwrightError, ValueError, TypeError) as error:
+                log.error("%s is left alone: its record cannot be read: %s", row.name, error)
+            else:
+                self._register(torrent)
         self._is_loaded = True
         for torrent in list(self.torrents.values()):
             if torrent.wants_to_run:
@@ -171,14 +175,19 @@ class Session:
         preallocate: bool | None = None,
         assume_complete: bool = False,
     ) -> Torrent:
-        """Add a torrent and start it. Raises DuplicateTorrentError, StorageError."""
+        """Add a torrent and start it. Raises DuplicateTorrentError, InputError, StorageError."""
         if metainfo.info_hash in self.torrents:
             raise DuplicateTorrentError(f"{metainfo.info.name} is here already")
+        save_path = (save_path or self.options.save_path).absolute()
+        try:
+            os.fspath(save_path).encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"the path {str(save_path)!a} is not UTF-8") from error
         torrent = Torrent(
             self,
             self.facilities,
             Summary.of(metainfo),
-            save_path=(save_path or self.options.save_path).absolute(),
+            save_path=save_path,
             added_at=time.time(),
             preallocate=self.options.preallocate if preallocate is None else preallocate,
         )

@@ -21,6 +21,8 @@ from engine.torrent.unfinished import UnfinishedBlock
 T = TypeVar("T")
 
 SCHEMA_VERSION = 1
+_LOCK_TIMEOUT_S = 1.0
+"""A predecessor that is on its way out may hold the file so much longer."""
 _SCHEMA = """
 CREATE TABLE torrents (
     info_hash BLOB PRIMARY KEY,
@@ -110,16 +112,27 @@ class StateDb:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._db = sqlite3.connect(
+                path, timeout=_LOCK_TIMEOUT_S, check_same_thread=False, isolation_level=None
+            )
+        except (sqlite3.Error, OSError) as error:
+            self._thread.shutdown()
+            raise StorageError(f"state file {path}: {error}") from error
+        try:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._migrate()
-        except (sqlite3.Error, OSError) as error:
-            self._thread.shutdown()
-            raise StorageError(f"state file {path}: {error}") from error
+        except sqlite3.Error as error:
+            self.close()
+            why = "in use by another engine" if _is_locked(error) else str(error)
+            raise StorageError(f"state file {path}: {why}") from error
 
     def _migrate(self) -> None:
+        # Takes the lock that is never given back, and reads a page: two engines, or a file of
+        # another kind, are found out now.
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("COMMIT")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise sqlite3.DatabaseError(f"made by a newer version (schema {version})")
@@ -213,4 +226,14 @@ class _Transaction:
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            # Also after a COMMIT that failed: else the next BEGIN would find itself inside of it.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY

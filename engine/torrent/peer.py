@@ -13,6 +13,7 @@ from engine.core.compact import Endpoint
 from engine.core.geometry import Geometry
 from engine.core.identifiers import PeerId
 from engine.core.rates import RateEstimate
+from engine.errors import PeerError
 from engine.net.peer_connection import RECEIVE_BUFFER_BYTES, PeerConnection
 from engine.swarm.peer_list import PeerSource
 from engine.swarm.request_queue import RequestQueue
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from engine.torrent.live import LiveTorrent
 
 _KEEP_ALIVE_S = 100.0
+_MAX_UNSENT_BYTES = 4 * 1024 * 1024
+"""Far more than a batch of blocks and a have for every piece that we get meanwhile."""
 SILENCE_LIMIT_S = 150.0
 """Peers keep alive every two minutes at least (BEP 3); one that does not is gone."""
 
@@ -105,6 +108,8 @@ class Peer:
     # ── what the connection tells ───────────────────────────────────────────────────────────────
 
     def on_data(self, data: memoryview) -> None:
+        if self.connection.pending_bytes > _MAX_UNSENT_BYTES:
+            raise PeerError(f"{self.connection.remote} asks and does not read the answers")
         swarm = self.swarm
         download, upload = swarm.download, swarm.upload
         self.heard_at = swarm.now()

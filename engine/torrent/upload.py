@@ -120,7 +120,7 @@ class Upload:
         ):
             quota = self._swarm.up.quota()
             if quota <= 0:
-                self._swarm.up.wait(lambda: self.pump(peer))
+                self._swarm.up.wait(peer.on_writable)
                 return
             self._send_batch(peer, quota)
             connection.flush()
