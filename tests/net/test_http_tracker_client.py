@@ -267,6 +267,8 @@ async def test_a_gzip_bomb_is_not_inflated(
         ("gzip", gzip.compress(GOOD)[:-1] + b"\x55"),
         ("br", GOOD),
     ],
+    # Named, as a compressed body contains the time and each worker would name it otherwise.
+    ids=["not compressed", "torn", "wrong checksum", "of an unknown kind"],
 )
 async def test_a_broken_compression_is_no_reply(
     client: HttpTrackerClient, serve: Serve, encoding: str, body: bytes
