@@ -1,7 +1,8 @@
 """Announcing for all torrents: one heap of due times, and a queue for each tracker host.
 
 Ten thousand torrents on one tracker become a few connections that are reused, not ten thousand at
-once; torrents that are new or that the user asked about go first.
+once; torrents that are new or that the user asked about go first. Hosts take turns, and all who
+wait for one that cannot be reached are told so together: a dead tracker delays nobody for long.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from engine.discovery.announce import AnnounceEvent
+from engine.errors import TrackerError, TrackerUnreachable
 from engine.torrent.announcer import Tracker
 from engine.torrent.torrent import Torrent
 
 PER_HOST = 4
 """Announces under way with one host."""
 IN_ALL = 48
+_CLOCK_SLACK_S = 0.05
+_DEAD_AFTER = 2
+"""Announces in a row that did not reach a host before those who wait for it are told."""
 
 
 class Announcing:
@@ -41,6 +46,8 @@ class Announcing:
         self._waiting: dict[str, list[tuple[int, int, Torrent, Tracker]]] = {}
         self._queued: set[Tracker] = set()
         self._running: dict[str, int] = {}
+        self._unreached: dict[str, int] = {}
+        """Announces in a row that did not reach their host."""
         self._in_all = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -65,7 +72,9 @@ class Announcing:
 
     def _on_timer(self) -> None:
         # The loop's clock may be a hair behind what it was asked to wait for.
-        now = max(self._loop.time(), self._timer_at)
+        self._look(max(self._loop.time(), self._timer_at))
+
+    def _look(self, now: float) -> None:
         while self._heap and self._heap[0][0] <= now:
             at, _, torrent = heapq.heappop(self._heap)
             if self._scheduled.get(torrent) == at:
@@ -88,38 +97,67 @@ class Announcing:
         )
 
     def _work(self) -> None:
-        for host in list(self._waiting):
-            queue = self._waiting[host]
-            while queue and self._in_all < IN_ALL and self._running.get(host, 0) < PER_HOST:
-                _, _, torrent, tracker = heapq.heappop(queue)
-                self._running[host] = self._running.get(host, 0) + 1
-                self._in_all += 1
-                self._spawn(self._announce(host, torrent, tracker))
-            if not queue:
-                del self._waiting[host]
+        """Begin as many announces as the limits allow, one of each host in turn."""
+        now = self._loop.time()
+        is_stuck = False
+        while self._waiting and not is_stuck and self._in_all < IN_ALL:
+            is_stuck = True
+            for host in list(self._waiting):
+                if self._in_all >= IN_ALL:
+                    return
+                if self._running.get(host, 0) < PER_HOST:
+                    is_stuck = False
+                    self._begin_next(host, now)
+
+    def _begin_next(self, host: str, now: float) -> None:
+        queue = self._waiting.pop(host)
+        _, _, torrent, tracker = heapq.heappop(queue)
+        if queue:
+            self._waiting[host] = queue  # behind the others
+        if not tracker.schedule.is_due(now + _CLOCK_SLACK_S):
+            # The torrent was stopped while it waited: the tracker never heard of it.
+            self._done_with(torrent, tracker)
+            return
+        self._running[host] = self._running.get(host, 0) + 1
+        self._in_all += 1
+        self._spawn(self._announce(host, torrent, tracker))
 
     async def _announce(self, host: str, torrent: Torrent, tracker: Tracker) -> None:
         try:
-            await torrent.announcer.announce(tracker)
+            error = await torrent.announcer.announce(tracker)
+            self._judge(host, error)
         finally:
-            self._queued.discard(tracker)
             self._in_all -= 1
             self._running[host] -= 1
             if not self._running[host]:
                 del self._running[host]
-            if not self._queued:
-                self._idle.set()
-            self.schedule(torrent)
+            self._done_with(torrent, tracker)
             self._work()
+
+    def _judge(self, host: str, error: TrackerError | None) -> None:
+        if not isinstance(error, TrackerUnreachable):
+            self._unreached.pop(host, None)
+            return
+        self._unreached[host] = self._unreached.get(host, 0) + 1
+        if self._unreached[host] >= _DEAD_AFTER:
+            for _, _, torrent, tracker in self._waiting.pop(host, ()):
+                torrent.announcer.unreachable(tracker, error)
+                self._done_with(torrent, tracker)
+
+    def _done_with(self, torrent: Torrent, tracker: Tracker) -> None:
+        self._queued.discard(tracker)
+        if not self._queued:
+            self._idle.set()
+        self.schedule(torrent)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until all that is due was said, at most so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                self._on_timer()
+                self._look(self._loop.time())
                 while self._queued:
                     await self._idle.wait()
-                    self._on_timer()
+                    self._look(self._loop.time())
 
     def close(self) -> None:
         self._set_timer(math.inf)

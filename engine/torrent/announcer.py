@@ -16,7 +16,7 @@ from engine.core.compact import Endpoint
 from engine.discovery.announce import AnnounceReply, AnnounceRequest
 from engine.discovery.announce_schedule import AnnounceSchedule
 from engine.discovery.tracker_tiers import TrackerTiers
-from engine.errors import TrackerError
+from engine.errors import TrackerError, TrackerUnreachable
 from engine.swarm.peer_list import PeerSource
 from engine.torrent.facilities import Facilities
 
@@ -160,24 +160,35 @@ class Announcer:
                 break
         return asked
 
-    async def announce(self, tracker: Tracker) -> None:
-        """Announce to one tracker and learn from what it says."""
-        schedule = tracker.schedule
+    async def announce(self, tracker: Tracker) -> TrackerError | None:
+        """Announce to one tracker and learn from what it says; returns why it failed."""
+        failure: TrackerError | None = None
         request = self._request(tracker)
         try:
             reply = await self._facilities.trackers.announce(tracker.url, request)
         except TrackerError as error:
-            tracker.error = str(error)
-            tracker.last_at = self._facilities.wall_clock()
-            schedule.failed(error, self._now())
-            self._torrent.note("warning", f"tracker {tracker.host}: {error}")
+            failure = error
+            self._on_failure(tracker, error)
         except BaseException:
-            schedule.abandoned(self._now())
+            tracker.schedule.abandoned(self._now())
             raise
         else:
             self._on_reply(tracker, reply)
         self._torrent.changed()
         self._on_change()
+        return failure
+
+    def unreachable(self, tracker: Tracker, error: TrackerUnreachable) -> None:
+        """Take another torrent's word for it that the tracker cannot be reached now."""
+        tracker.schedule.begin()
+        self._on_failure(tracker, error)
+        self._torrent.changed()
+
+    def _on_failure(self, tracker: Tracker, error: TrackerError) -> None:
+        tracker.schedule.failed(error, self._now())
+        tracker.error = str(error)
+        tracker.last_at = self._facilities.wall_clock()
+        self._torrent.note("warning", f"tracker {tracker.host}: {error}")
 
     def _request(self, tracker: Tracker) -> AnnounceRequest:
         torrent = self._torrent
