@@ -1,0 +1,5 @@
+"""`python -m engine` is `seedwright`."""
+
+from engine.cli import main
+
+main()

@@ -1,0 +1,221 @@
+"""The command line: which command lives where, what errors become; no logic.
+
+A command's module is loaded when the command runs, so that `--help` and `list` start quickly.
+Every error is one line on standard error and an exit code of EXIT_CODES.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+import rich_click as click
+
+from engine.commands import help as help_page
+from engine.errors import SeedwrightError
+
+PROGRAM: Final = "seedwright"
+VERSION: Final = "0.1.0"
+INTERNAL_ERROR: Final = 70
+INTERRUPTED: Final = 130
+
+EXIT_CODES: Final[tuple[help_page.Line, ...]] = (
+    ("0", "done"),
+    ("1", "something else failed"),
+    ("2", "wrong usage, or input that cannot be used: torrent, setting, source"),
+    ("3", "the engine refused: no such torrent, there already, bad request"),
+    ("4", "the tracker failed"),
+    ("5", "the storage failed: full, missing, damaged, not permitted"),
+    ("6", "no engine answers on the socket"),
+    ("70", "an error of seedwright itself"),
+    ("124", "`wait`: the time ran out"),
+    ("130", "interrupted"),
+)
+
+
+class Entry(NamedTuple):
+    """Where a command is, and its one line in the list of commands."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+_TRANSFER: Final = "One torrent, here and now"
+_CONTROL: Final = "A running engine"
+_TORRENT: Final = "Torrents of a running engine"
+_SERVE: Final = "Run and set up"
+
+PANELS: Final[dict[str, dict[str, Entry]]] = {
+    _TRANSFER: {
+        "get": Entry("get", "get", "Download a torrent with a progress bar."),
+        "seed": Entry("seed", "seed", "Seed data that is there already."),
+        "create": Entry("create", "create", "Make a torrent of a file or a folder."),
+        "show": Entry("show", "show", "Tell what is in a torrent."),
+    },
+    _SERVE: {
+        "daemon": Entry("daemon", "daemon", "Run the engine."),
+        "tracker": Entry("tracker", "tracker", "Run a tracker."),
+        "config": Entry("config", "config", "Show and change the settings."),
+        "demo": Entry("demo", "demo", "Watch a swarm of your own; needs no torrent."),
+    },
+    _CONTROL: {
+        "add": Entry("adding", "add", "Add a torrent."),
+        "list": Entry("listing", "list_torrents", "List the torrents."),
+        "status": Entry("listing", "status", "Tell how the engine is doing."),
+        "limits": Entry("acting", "limits", "Show or set rate limits."),
+        "shutdown": Entry("shutdown", "shutdown", "End the engine."),
+    },
+    _TORRENT: {
+        "info": Entry("details", "info", "Tell all about a torrent."),
+        "files": Entry("details", "files", "List its files and what is there of each."),
+        "peers": Entry("details", "peers", "List its connected peers."),
+        "trackers": Entry("details", "trackers", "List its trackers and what they said."),
+        "log": Entry("details", "log", "Tell what happened to it."),
+        "pause": Entry("acting", "pause", "Leave the swarm and keep everything."),
+        "resume": Entry("acting", "resume", "Go on; also after an error."),
+        "recheck": Entry("acting", "recheck", "Verify all pieces on the disk."),
+        "announce": Entry("acting", "announce", "Ask the trackers for peers now."),
+        "add-peer": Entry("adding", "add_peer", "Connect to a peer."),
+        "remove": Entry("removing", "remove", "Forget a torrent, or delete it with its data."),
+        "wait": Entry("waiting", "wait", "Wait until it is complete."),
+    },
+}
+COMMANDS: Final = {name: entry for panel in PANELS.values() for name, entry in panel.items()}
+
+
+@dataclass(slots=True)
+class Globals:
+    """What the options before the command say; `ctx.obj`."""
+
+    debug: bool = False
+
+
+class LazyCommand(click.RichCommand):
+    """Stands for a command in the list; becomes the real one when it is to run."""
+
+    def __init__(self, name: str, entry: Entry) -> None:
+        super().__init__(name=name, short_help=entry.summary, help=entry.summary)
+        self._entry = entry
+
+    def load(self) -> click.Command:
+        module = importlib.import_module(f"engine.commands.{self._entry.module}")
+        found: click.Command = getattr(module, self._entry.attribute)
+        return found
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        return self.load().make_context(*args, **kwargs)
+
+
+class Root(click.RichGroup):
+    """The group of all commands."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for title, entries in PANELS.items():
+            self.add_panel(click.RichCommandPanel(title, commands=list(entries)))
+            for name, entry in entries.items():
+                self.add_command(LazyCommand(name, entry))
+
+    def format_epilog(self, ctx: click.RichContext, formatter: click.RichHelpFormatter) -> None:  # type: ignore[override]
+        examples = [
+            ("seedwright get debian.torrent -o ~/Downloads", "Download, verify, exit:"),
+            ("seedwright create photos --tracker udp://tracker.example:6969", "Publish:"),
+            ("seedwright add debian.torrent && seedwright wait debian", "Leave it to the engine:"),
+            (
+                'eval "$(_SEEDWRIGHT_COMPLETE=bash_source seedwright)"',
+                "Complete commands and torrents in bash (or zsh_source, fish_source):",
+            ),
+        ]
+        help_page.write_section(formatter, "Examples", help_page.lines(examples, "green"))
+        help_page.write_section(formatter, "Exit codes", help_page.lines(EXIT_CODES, "bold"))
+
+
+@click.group(
+    PROGRAM,
+    cls=Root,
+    invoke_without_command=True,
+    context_settings={"rich_help_config": help_page.STYLE, "show_default": True},
+)
+@help_page.option(
+    "--socket",
+    "socket_path",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    default_text="the setting daemon.socket",
+    help="Control socket of the engine to look at.",
+)
+@help_page.option(
+    "--start/--no-start",
+    default=True,
+    help="Start an engine in the background if none runs.",
+)
+@help_page.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
+@click.version_option(VERSION, prog_name=PROGRAM, message="%(prog)s %(version)s")
+@click.pass_context
+def root(ctx: click.Context, socket_path: Path | None, start: bool, debug: bool) -> None:
+    """BitTorrent for people who live in a terminal.
+
+    Without a command the full-screen interface opens.
+    """
+    ctx.obj.debug = debug
+    if ctx.invoked_subcommand is None:
+        from engine.commands.interface import open_interface
+
+        open_interface(socket_path, may_start=start)
+
+
+def main() -> NoReturn:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    shared = Globals()
+    try:
+        code = root.main(list(args), prog_name=PROGRAM, standalone_mode=False, obj=shared)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context is not None else PROGRAM
+        hint = f" (`{where} --help` says more)" if isinstance(error, click.UsageError) else ""
+        return _fail(f"{error.format_message()}{hint}", error.exit_code)
+    except click.Abort:
+        return _fail("interrupted", INTERRUPTED)
+    except Exception as error:
+        return _on_error(_only_cause(error), shared)
+    return code if isinstance(code, int) else 0
+
+
+def _on_error(error: BaseException, shared: Globals) -> int:
+    if shared.debug:
+        traceback.print_exception(error)
+    if isinstance(error, SeedwrightError):
+        return _fail(str(error), error.exit_code)
+    where = "the traceback is above"
+    if not shared.debug:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="seedwright-error-", suffix=".txt", delete=False
+        ) as file:
+            traceback.print_exception(error, file=file)
+        where = f"the traceback is in {file.name}"
+    return _fail(f"internal error: {type(error).__name__}: {error}; {where}", INTERNAL_ERROR)
+
+
+def _only_cause(error: BaseException) -> BaseException:
+    """The one error in a group of one: what a TaskGroup wraps."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _fail(text: str, code: int) -> int:
+    from tui.format import clean
+
+    click.echo(f"{PROGRAM}: {clean(' '.join(text.split()))}", err=True)
+    return code

@@ -1,0 +1,136 @@
+"""`seedwright config`: every setting, where its value came from, and the file to change it in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from engine.commands import options
+from engine.commands.help import Group, command
+from engine.commands.output import Column, Styled, say, say_json, say_table
+from engine.config_file import change_config, default_config_path
+from engine.errors import SettingsError
+from engine.setting_kinds import Switch, Whole
+from engine.settings import KINDS, Effective, Layer, Origin, check
+
+COLOURS = {
+    Layer.DEFAULT: "bright_black",
+    Layer.FILE: "green",
+    Layer.ENVIRONMENT: "yellow",
+    Layer.FLAG: "cyan",
+}
+
+
+@click.group(
+    "config",
+    cls=Group,
+    invoke_without_command=True,
+    context_settings={"show_default": True},
+    examples=(
+        ("seedwright config", "Every setting, and where its value came from"),
+        ("seedwright config set transfer.up_limit 2MiB/s", "For the next start of the engine"),
+        ("SEEDWRIGHT_NETWORK_LISTEN=10.8.0.2:0 seedwright daemon", "By the environment"),
+    ),
+)
+@options.together(options.config_option, options.set_option, options.json_option)
+@click.pass_context
+def config(
+    ctx: click.Context, config_path: Path | None, assignments: tuple[str, ...], as_json: bool
+) -> None:
+    """Show every setting and where its value came from.
+
+    A value is taken from the first of: flag, SEEDWRIGHT_SECTION_KEY in the environment,
+    configuration file, default. A running engine has those of its start.
+    """
+    ctx.meta["config_path"] = config_path
+    if ctx.invoked_subcommand is not None:
+        return
+    flags = options.overrides(assignments)
+    # A file that is not there yet is where `set` will write: nothing to complain about.
+    is_there = config_path is not None and config_path.exists()
+    effective = asyncio.run(options.load_settings(config_path if is_there else None, flags))
+    if as_json:
+        say_json(
+            {
+                key: {"value": value, "from": origin.layer, "name": origin.name}
+                for key, value, origin in effective.rows()
+            }
+        )
+    else:
+        _tell(effective)
+
+
+def _tell(effective: Effective) -> None:
+    columns = (Column("SETTING"), Column("VALUE"), Column("FROM", grows=True))
+    rows = [
+        (key, value or "(standard)", Styled(_short(origin), COLOURS[origin.layer]))
+        for key, value, origin in effective.rows()
+    ]
+    say_table(columns, rows)
+    for warning in effective.warnings:
+        say(f"warning: {warning}", err=True)
+
+
+def _short(origin: Origin) -> str:
+    home = os.path.expanduser("~")
+    if origin.layer is Layer.FILE and origin.name.startswith(f"{home}/"):
+        return f"{origin.layer} ~{origin.name[len(home) :]}"
+    return str(origin)
+
+
+def _path(ctx: click.Context) -> Path:
+    chosen: Path | None = ctx.meta["config_path"]
+    return chosen or default_config_path(os.environ)
+
+
+@command(
+    "set",
+    examples=(
+        ("seedwright config set network.listen 0.0.0.0:6881", "Where peers connect to"),
+        ("seedwright config set storage.preallocate yes", "A switch"),
+    ),
+)
+@click.argument("key", help="section.key, as `seedwright config` lists them.")
+@click.argument("value", help="Its value, as 10MiB, 2MB/s, 30s, yes, HOST:PORT or a path.")
+@click.pass_context
+def set_value(ctx: click.Context, key: str, value: str) -> None:
+    """Write a setting into the configuration file; what else it holds stays, but for comments."""
+    path = _path(ctx)
+    asyncio.run(change_config(path, {key: as_toml(key, value)}))
+    say(f"{key} = {KINDS[key].show(check(key, value, Origin(Layer.FILE, str(path))))} in {path}")
+
+
+@command("unset", examples=(("seedwright config unset network.listen", "Back to the default"),))
+@click.argument("key", help="section.key, as `seedwright config` lists them.")
+@click.pass_context
+def unset_value(ctx: click.Context, key: str) -> None:
+    """Take a setting out of the configuration file: the default holds again."""
+    path = _path(ctx)
+    if key not in KINDS:
+        raise SettingsError(f"there is no setting {key!r}")
+    asyncio.run(change_config(path, {key: None}))
+    say(f"{key} is no longer in {path}")
+
+
+@command("path", examples=(("$EDITOR $(seedwright config path)", "Change it by hand"),))
+@click.pass_context
+def show_path(ctx: click.Context) -> None:
+    """Print the path of the configuration file, whether it is there or not."""
+    say(str(_path(ctx)))
+
+
+def as_toml(key: str, text: str) -> Any:
+    """A number or a switch as TOML's own; everything else as it was written: 10MiB stays 10MiB.
+
+    Raises SettingsError for an unknown key or a wrong value.
+    """
+    value = check(key, text, Origin(Layer.FLAG, "config set"))
+    return value if isinstance(KINDS[key], Switch | Whole) else text
+
+
+for subcommand in (set_value, unset_value, show_path):
+    config.add_command(subcommand)

@@ -1,0 +1,66 @@
+"""Asking a running engine: connect, one request or several, typed replies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import rich_click as click
+from click.shell_completion import CompletionItem
+
+from engine.commands.options import find_socket
+from engine.control.client import CALL_TIMEOUT_S, ControlClient
+from engine.control.schema import ListTorrents, Request
+from engine.errors import EngineUnreachable, SeedwrightError
+
+CLIENT: Final = "seedwright command line"
+
+
+@contextlib.asynccontextmanager
+async def engine_at(socket_path: Path | None) -> AsyncIterator[ControlClient]:
+    """Connect to the engine at a socket, by default that of the settings. Raises
+    EngineUnreachable, with what to do about it."""
+    path = await find_socket(socket_path)
+    try:
+        client = await ControlClient.connect(path, client=CLIENT)
+    except EngineUnreachable as error:
+        if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+            raise EngineUnreachable(f"{error}; start one with `seedwright daemon`") from error
+        raise
+    async with client:
+        yield client
+
+
+def ask(
+    socket_path: Path | None, request: Request, *, timeout_s: float | None = CALL_TIMEOUT_S
+) -> Any:
+    """Send one request and return its reply. Raises what the engine raised."""
+
+    async def main() -> Any:
+        async with engine_at(socket_path) as client:
+            return await client.call(request, timeout_s=timeout_s)
+
+    return asyncio.run(main())
+
+
+def complete_torrents(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete names and info-hashes of the engine's torrents; nothing when none answers."""
+    try:
+        rows = ask(ctx.params.get("socket_path"), ListTorrents(), timeout_s=1.0)
+    except SeedwrightError:
+        return []
+    by_name = [
+        CompletionItem(row.name, help=row.info_hash[:8])
+        for row in rows
+        if row.name.startswith(incomplete)
+    ]
+    return by_name or [
+        CompletionItem(row.info_hash, help=row.name)
+        for row in rows
+        if row.info_hash.startswith(incomplete)
+    ]

@@ -1,0 +1,104 @@
+"""`seedwright daemon`: run the engine in the foreground, logging to standard error."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import rich_click as click
+
+from engine.commands import options
+from engine.commands.engine_options import session_options
+from engine.commands.help import command, option
+from engine.commands.logs import log_to_stderr
+from engine.control.socket_path import default_socket_path, default_state_dir
+from engine.daemon import run_daemon
+from engine.net.loop import run
+from engine.session.session import Session
+
+log = logging.getLogger("seedwright")
+
+
+@command(
+    "daemon",
+    examples=(
+        ("seedwright daemon", "With the settings as they are"),
+        ("seedwright daemon --listen 10.8.0.2:6881", "Only over this address, as of a VPN"),
+        (
+            "seedwright daemon --set storage.save_path=/srv/torrents",
+            "Another setting for this run",
+        ),
+    ),
+)
+@options.together(
+    options.socket_option,
+    option(
+        "--state-dir",
+        type=options.FILE,
+        metavar="DIR",
+        default_text="~/.local/state/seedwright",
+        help="Folder of the database of torrents.",
+    ),
+    option(
+        "--listen",
+        metavar="HOST:PORT",
+        default_text="the setting network.listen",
+        help="Where peers connect to; `*` is every address, port 0 any free one. A specific HOST "
+        "is the only address that any socket of the engine uses.",
+        panel="Network",
+    ),
+    options.isolated_option,
+    option(
+        "--log-level",
+        metavar="LEVEL",
+        default_text="the setting daemon.log_level",
+        help="debug, info, warning or error.",
+    ),
+    options.config_option,
+    options.set_option,
+)
+@click.pass_context
+def daemon(
+    ctx: click.Context,
+    socket_path: Path | None,
+    state_dir: Path | None,
+    listen: str | None,
+    isolated: bool,
+    log_level: str | None,
+    config_path: Path | None,
+    assignments: tuple[str, ...],
+) -> None:
+    """Run the engine until SIGTERM, Ctrl-C or `seedwright shutdown`.
+
+    It logs to standard error, tells its trackers when it ends, and comes back with all of its
+    torrents. A setting is taken from the first of: flag, SEEDWRIGHT_SECTION_KEY in the environment,
+    configuration file, default.
+    """
+    flags = options.overrides(
+        assignments,
+        daemon__socket=("--socket", socket_path),
+        daemon__state_dir=("--state-dir", state_dir),
+        daemon__log_level=("--log-level", "debug" if ctx.obj.debug else log_level),
+        network__listen=("--listen", listen),
+        network__isolated=("--isolated", isolated),
+    )
+
+    async def main() -> None:
+        effective = await options.load_settings(config_path, flags)
+        settings = effective.settings
+        log_to_stderr(settings.daemon.log_level)
+        for warning in effective.warnings:
+            log.warning("%s", warning)
+        socket = (settings.daemon.socket or default_socket_path(os.environ)).absolute()
+        state = (settings.daemon.state_dir or default_state_dir(os.environ)).absolute()
+
+        def ready(session: Session) -> None:
+            endpoints = ", ".join(map(str, session.incoming.listener.endpoints))
+            log.info("ready: peers at %s, control socket %s, state in %s", endpoints, socket, state)
+
+        await run_daemon(
+            session_options(settings), socket_path=socket, state_dir=state, ready=ready
+        )
+
+    run(main())

@@ -1,0 +1,96 @@
+"""Progress of one thing in the foreground: a bar in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from engine.commands.output import say
+from tui.format import duration, percent, plural, rate, short_size
+
+LINE_EVERY_S: Final = 5.0
+
+
+class Moment(Protocol):
+    """What a display shows of a transfer at one moment."""
+
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+
+
+class Display:
+    """Shows how far something is. `with Display("hashing") as display: display.show(…)`.
+
+    `show` may be called as often as one likes; a terminal is redrawn each time, outside of one a
+    line is printed every five seconds.
+    """
+
+    def __init__(self) -> None:
+        self._bar: _Bar | None = None
+        self._next_line_at = time.monotonic() + LINE_EVERY_S
+
+    def __enter__(self) -> Self:
+        if sys.stdout.isatty():
+            self._bar = _Bar()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, progress: float | None, text: str) -> None:
+        """Show a share of 0 to 1, None where there is none, and what is to be said with it."""
+        if self._bar is not None:
+            self._bar.show(progress, text)
+        elif time.monotonic() >= self._next_line_at:
+            self._next_line_at = time.monotonic() + LINE_EVERY_S
+            say(text)
+
+
+class _Bar:
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
+
+        self._progress = Progress(
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
+            TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True)),
+            expand=True,
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=1.0, text="")
+        self._progress.start()
+
+    def show(self, progress: float | None, text: str) -> None:
+        self._progress.update(
+            self._task, completed=progress or 0.0, visible=True, text=text, refresh=True
+        )
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def transfer_text(
+    done: int, total: int, bytes_per_s: float, peers: int, *, share: float | None = None
+) -> str:
+    """Say how a download does: share, bytes, rate, peers, time left."""
+    left = total - done
+    parts = [
+        percent(done / total if total else 1.0, 1) if share is None else percent(share, 1),
+        f"{short_size(done)}/{short_size(total)}",
+        rate(bytes_per_s),
+        plural(peers, "peer"),
+    ]
+    if bytes_per_s >= 1 and left > 0:
+        parts.append(f"{duration(left / bytes_per_s)} left")
+    return "  ".join(parts)

@@ -1,0 +1,133 @@
+"""`seedwright seed`: serve data that is there already, in the foreground, until a signal."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import rich_click as click
+
+from engine.commands import options
+from engine.commands.engine_options import session_options
+from engine.commands.get import Report
+from engine.commands.help import command, option
+from engine.commands.logs import log_nowhere, log_to_stderr
+from engine.commands.output import say
+from engine.commands.progress import Display
+from engine.core.metainfo import Info
+from engine.errors import StorageError, StorageMissingError
+from engine.foreground import Foreground
+from engine.net.loop import run
+from engine.session.session import Session
+from engine.session.source import load_source
+from engine.torrent.lifecycle import State
+from engine.torrent.torrent import Torrent
+from tui.format import size
+
+
+@command(
+    "seed",
+    examples=(
+        ("seedwright seed photos.torrent --data ~", "Seed ~/photos to who asks the tracker"),
+        (
+            "seedwright seed photos.torrent --data ~/photos --listen 0.0.0.0:6881",
+            "On a port that others can be told",
+        ),
+    ),
+)
+@click.argument("torrent", help="A .torrent file, or the http(s) address of one.")
+@options.together(
+    option(
+        "--data",
+        type=options.FILE,
+        default=Path(),
+        default_text="the current folder",
+        metavar="DIR",
+        help="The folder that holds the torrent's file or folder, or that itself.",
+    ),
+    options.peer_option,
+    options.listen_option,
+    options.isolated_option,
+    options.up_limit_option,
+    options.config_option,
+    options.set_option,
+)
+@click.pass_context
+def seed(
+    ctx: click.Context,
+    torrent: str,
+    data: Path,
+    peers: tuple[str, ...],
+    listen: str | None,
+    isolated: bool,
+    up_limit: str | None,
+    config_path: Path | None,
+    assignments: tuple[str, ...],
+) -> None:
+    """Seed data that is there already, until Ctrl-C.
+
+    All of it is verified first; what is missing or damaged is an error, and nothing is written.
+    """
+    log_to_stderr("debug") if ctx.obj.debug else log_nowhere()
+    flags = options.overrides(
+        assignments,
+        network__listen=("--listen", listen),
+        network__isolated=("--isolated", isolated),
+        transfer__up_limit=("--up-limit", up_limit),
+    )
+
+    async def main() -> None:
+        effective = await options.load_settings(config_path, flags)
+        session = session_options(
+            effective.settings, any_port=effective.origins["network.listen"].name != "--listen"
+        )
+        metainfo = await load_source(torrent, session.local_host)
+        folder = save_path_of(metainfo.info, data)
+        task = Foreground(
+            options=session,
+            metainfo=metainfo,
+            save_path=folder,
+            peers=tuple(await options.resolve_peers(peers)),
+            stay=True,
+            must_be_complete=True,
+        )
+        with Display() as display:
+            await task.run(Announcement(Report(display, folder)))
+
+    run(main())
+
+
+class Announcement:
+    """Says once where peers can connect; the rest is the report's."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._is_told = False
+
+    def __call__(self, session: Session, torrent: Torrent) -> None:
+        if not self._is_told and torrent.state is State.SEEDING:
+            self._is_told = True
+            where = ", ".join(str(endpoint) for endpoint in session.incoming.listener.endpoints)
+            say(f"seeding {torrent.name} ({size(torrent.size)}) on {where}")
+        self._report(session, torrent)
+
+
+def save_path_of(info: Info, data: Path) -> Path:
+    """The folder that the torrent's paths lie below, when `data` is that or the content itself.
+
+    Raises StorageMissingError for the first file that is not there, StorageError for one of the
+    wrong size: a seed must not make files.
+    """
+    is_content_itself = data.resolve().name == info.name and not (data / info.name).exists()
+    folder = data.resolve().parent if is_content_itself else data
+    for file in info.files:
+        if file.is_pad or file.symlink is not None:
+            continue
+        path = folder.joinpath(*file.path)
+        try:
+            found = os.stat(path).st_size
+        except OSError as error:
+            raise StorageMissingError(f"{path}: {error.strerror}") from error
+        if found != file.length:
+            raise StorageError(f"{path} has {found} bytes, the torrent says {file.length}")
+    return folder

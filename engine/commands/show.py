@@ -1,0 +1,141 @@
+"""`seedwright show`: what is in a torrent, for people and for programs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import rich_click as click
+
+from engine.commands import options
+from engine.commands.help import command
+from engine.commands.output import date, say, say_facts, say_json, terminal_width
+from engine.core.metainfo import FileEntry, Metainfo
+from engine.session.source import load_source
+from tui.format import count, fit, plural, size
+
+
+@command(
+    "show",
+    examples=(
+        ("seedwright show debian.torrent", "Name, info-hash, trackers, files"),
+        ("seedwright show debian.torrent --json | jq -r .info_hash", "For a script"),
+    ),
+)
+@click.argument("file", help="A .torrent file, or the http(s) address of one.")
+@options.json_option
+def show(file: str, as_json: bool) -> None:
+    """Tell what is in a torrent: name, info-hash, trackers, files."""
+    metainfo = asyncio.run(load_source(file))
+    if as_json:
+        say_json(as_values(metainfo))
+    else:
+        _tell(metainfo)
+
+
+def as_values(metainfo: Metainfo) -> dict[str, Any]:
+    """Everything, as plain values for JSON."""
+    info = metainfo.info
+    return {
+        "name": info.name,
+        "info_hash": str(info.info_hash),
+        "size": info.total_length,
+        "piece_length": info.piece_length,
+        "piece_count": info.geometry.piece_count,
+        "is_private": info.is_private,
+        "is_single_file": info.is_single_file,
+        "comment": metainfo.comment,
+        "created_by": metainfo.created_by,
+        "created_at": metainfo.created_at,
+        "trackers": metainfo.trackers,
+        "web_seeds": metainfo.web_seeds,
+        "files": [
+            {
+                "path": "/".join(file.path),
+                "size": file.length,
+                "offset": file.offset,
+                "is_pad": file.is_pad,
+                "is_executable": file.is_executable,
+                "is_hidden": file.is_hidden,
+                "symlink": None if file.symlink is None else "/".join(file.symlink),
+            }
+            for file in info.files
+        ],
+    }
+
+
+def _tell(metainfo: Metainfo) -> None:
+    info = metainfo.info
+    files = [file for file in info.files if not file.is_pad]
+    pieces = plural(info.geometry.piece_count, "piece")
+    say_facts(
+        [
+            ("name", info.name),
+            ("info-hash", str(info.info_hash)),
+            ("size", f"{size(info.total_length)} ({count(info.total_length)} bytes)"),
+            ("pieces", f"{pieces} of {size(info.piece_length)}"),
+            ("private", "yes: peers come from its trackers only" if info.is_private else "no"),
+            ("comment", metainfo.comment),
+            (
+                "created",
+                " ".join(
+                    part
+                    for part in (
+                        date(metainfo.created_at),
+                        f"by {metainfo.created_by}" if metainfo.created_by else "",
+                    )
+                    if part
+                ),
+            ),
+            ("trackers", "\n".join(_tiers(metainfo)) or "none"),
+            ("web seeds", "\n".join(metainfo.web_seeds)),
+        ]
+    )
+    say()
+    say(plural(len(files), "file"))
+    width = terminal_width() or 0
+    for line, length in tree(files):
+        text = size(length) if length is not None else ""
+        if width:
+            room = max(10, width - 12)
+            say(f"{fit(line, room)}  {text:>10}".rstrip())
+        else:
+            say(f"{line}  {text}".rstrip())
+
+
+def _tiers(metainfo: Metainfo) -> Iterator[str]:
+    for tier in metainfo.trackers:
+        yield "  ".join(tier)
+
+
+def tree(files: list[FileEntry]) -> Iterator[tuple[str, int | None]]:
+    """Yield a line for each folder, with None, and each file, with its length, as a tree."""
+    root: dict[str, Any] = {}
+    for file in files:
+        folder = root
+        for name in file.path[:-1]:
+            folder = folder.setdefault(name, {})
+        folder[file.path[-1]] = file
+    # Not recursive: a path may have more elements than Python likes calls.
+    stack = [("", _with_last(root))]
+    while stack:
+        inside, entries = stack[-1]
+        for name, entry, is_last in entries:
+            mark = "" if len(stack) == 1 else "└─ " if is_last else "├─ "
+            if isinstance(entry, FileEntry):
+                target = "" if entry.symlink is None else f" → {'/'.join(entry.symlink)}"
+                run = " (executable)" if entry.is_executable else ""
+                yield f"{inside}{mark}{name}{run}{target}", entry.length
+                continue
+            yield f"{inside}{mark}{name}/", None
+            below = "" if len(stack) == 1 else "   " if is_last else "│  "
+            stack.append((inside + below, _with_last(entry)))
+            break
+        else:
+            stack.pop()
+
+
+def _with_last(folder: dict[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+    for number, (name, entry) in enumerate(folder.items(), 1):
+        yield name, entry, number == len(folder)
