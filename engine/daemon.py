@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.control.server import ControlServer
 from engine.control.session_port import SessionPort
+from engine.control.socket_path import Claim
 from engine.session.options import SessionOptions
 from engine.session.session import Session
 from engine.session.state_db import StateDb
@@ -52,9 +53,10 @@ async def run_daemon(
     `ready` is called once it listens and its socket answers.
     """
     stop = asyncio.Event()
-    session = Session(options, StateDb(state_dir / STATE_FILE))
-    server = ControlServer(SessionPort(session, stop.set), socket_path)
-    with stopping_on_signals(stop.set):
+    # The claim comes first and goes last: whoever has it may write to the state and the files.
+    with Claim(socket_path) as claim, stopping_on_signals(stop.set):
+        session = Session(options, StateDb(state_dir / STATE_FILE))
+        server = ControlServer(SessionPort(session, stop.set), socket_path, claim=claim)
         try:
             await session.start()
             await server.start()

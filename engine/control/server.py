@@ -43,9 +43,12 @@ class ControlServer:
         port: EnginePort,
         path: Path,
         *,
+        claim: Claim | None = None,
         request_limit_bytes: int = framing.REQUEST_LIMIT_BYTES,
     ) -> None:
+        """`claim`, taken of `path` before, is the caller's to release, after `stop`."""
         self.path = path
+        self._held_claim = claim
         self._port = port
         self._request_limit_bytes = request_limit_bytes
         self._claim: Claim | None = None
@@ -55,12 +58,14 @@ class ControlServer:
     async def start(self) -> None:
         """Begin to serve; the socket has mode 0600, a folder made for it 0700. Raises
         ControlError, also when an engine already runs at the path."""
-        self._claim = Claim(self.path)
+        claim = self._held_claim or Claim(self.path)
         try:
-            self._server = await asyncio.start_unix_server(self._serve, sock=self._claim.bind())
+            self._server = await asyncio.start_unix_server(self._serve, sock=claim.bind())
         except BaseException:
-            self._claim.release()
+            if claim is not self._held_claim:
+                claim.release()
             raise
+        self._claim = claim
 
     async def stop(self) -> None:
         """Stop accepting, finish what is under way within two seconds, close every connection."""
@@ -76,7 +81,8 @@ class ControlServer:
             if late:
                 await asyncio.wait(late)
         await self._server.wait_closed()
-        self._claim.release()
+        if self._claim is not self._held_claim:
+            self._claim.release()
         self._server = self._claim = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

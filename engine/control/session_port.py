@@ -44,15 +44,19 @@ class SessionPort:
     def changes(self, since: int) -> Changes:
         return self._log.since(since)
 
-    def brief(self, info_hash: str) -> schema.TorrentRow | None:
-        return self.row(info_hash)
+    def brief(self, info_hash: str) -> LiveBrief | None:
+        torrent = self._find(info_hash)
+        return None if torrent is None else LiveBrief(torrent)
 
     def row(self, info_hash: str) -> schema.TorrentRow | None:
+        torrent = self._find(info_hash)
+        return None if torrent is None else _row(torrent)
+
+    def _find(self, info_hash: str) -> Torrent | None:
         try:
-            torrent = self._session.torrents.get(InfoHash.parse(info_hash))
+            return self._session.torrents.get(InfoHash.parse(info_hash))
         except InputError:  # a name, or the beginning of a hash: `find_torrent` asks with those
             return None
-        return None if torrent is None else _row(torrent)
 
     def status(self) -> schema.SessionStatus:
         session = self._session
@@ -207,26 +211,76 @@ class SessionPort:
             act(torrent)
 
 
+class LiveBrief:
+    """What filter and order of a view read of a torrent, reckoned when it is asked."""
+
+    __slots__ = ("_torrent",)
+
+    def __init__(self, torrent: Torrent) -> None:
+        self._torrent = torrent
+
+    @property
+    def name(self) -> str:
+        return self._torrent.name
+
+    @property
+    def state(self) -> schema.TorrentState:
+        return schema.TorrentState(self._torrent.state.value)
+
+    @property
+    def size(self) -> int:
+        return self._torrent.size
+
+    @property
+    def progress(self) -> float:
+        return self._torrent.progress
+
+    @property
+    def down_rate(self) -> int:
+        return int(self._torrent.down_rate.rate)
+
+    @property
+    def up_rate(self) -> int:
+        return int(self._torrent.up_rate.rate)
+
+    @property
+    def peers(self) -> int:
+        live = self._torrent.live
+        return len(live.peers.connected) if live else 0
+
+    @property
+    def eta_s(self) -> int | None:
+        left, down = self._torrent.left, self.down_rate
+        return left // down if left and down else None
+
+    @property
+    def ratio(self) -> float:
+        torrent = self._torrent
+        return torrent.up_rate.total / (torrent.down_rate.total or torrent.have_bytes or 1)
+
+    @property
+    def added_at(self) -> float:
+        return self._torrent.added_at
+
+
 def _row(torrent: Torrent) -> schema.TorrentRow:
-    down, up = int(torrent.down_rate.rate), int(torrent.up_rate.rate)
+    brief = LiveBrief(torrent)
     connected = torrent.live.peers.connected if torrent.live else {}
-    downloaded, uploaded = torrent.down_rate.total, torrent.up_rate.total
-    left = torrent.left
     return schema.TorrentRow(
         info_hash=torrent.info_hash.hex(),
         name=torrent.name,
-        state=schema.TorrentState(torrent.state.value),
+        state=brief.state,
         size=torrent.size,
         have=torrent.have_bytes,
         progress=torrent.progress,
-        down_rate=down,
-        up_rate=up,
-        downloaded=downloaded,
-        uploaded=uploaded,
-        ratio=uploaded / (downloaded or torrent.have_bytes or 1),
+        down_rate=brief.down_rate,
+        up_rate=brief.up_rate,
+        downloaded=torrent.down_rate.total,
+        uploaded=torrent.up_rate.total,
+        ratio=brief.ratio,
         peers=len(connected),
         seeds=sum(peer.pieces.is_full for peer in connected),
-        eta_s=left // down if left and down else None,
+        eta_s=brief.eta_s,
         is_private=torrent.summary.is_private,
         added_at=torrent.added_at,
         completed_at=torrent.completed_at,

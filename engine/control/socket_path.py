@@ -88,6 +88,12 @@ class Claim:
             self._bound = None
         os.close(self._lock)
 
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def _take_over(self) -> None:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
