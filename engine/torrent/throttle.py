@@ -50,6 +50,12 @@ class Throttle:
             delay = max(self.own.ready_in(1, now), self.shared.ready_in(1, now), _WAKE_GRAIN_S)
             self._timer = self._loop.call_later(delay, self._wake)
 
+    def tick(self) -> None:
+        """Once a second: a limit may have been raised or lifted while some wait for the old one."""
+        if self._timer is not None and self.quota() > 0:
+            self._timer.cancel()
+            self._wake()
+
     def _wake(self) -> None:
         self._timer = None
         waiting, self._waiting = self._waiting, {}
