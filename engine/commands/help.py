@@ -40,7 +40,8 @@ class Command(click.RichCommand):
     def __init__(self, *args: Any, examples: Sequence[Line] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
-        self.add_panel(_arguments_panel())
+        self.add_panel(click.RichOptionPanel("Arguments", column_types=["opt_long", "help"]))
+        self.add_panel(click.RichOptionPanel("Options"))
 
     def format_epilog(self, ctx: click.RichContext, formatter: click.RichHelpFormatter) -> None:  # type: ignore[override]
         _write_examples(formatter, self.examples)
@@ -55,10 +56,6 @@ class Group(click.RichGroup):
 
     def format_epilog(self, ctx: click.RichContext, formatter: click.RichHelpFormatter) -> None:  # type: ignore[override]
         _write_examples(formatter, self.examples)
-
-
-def _arguments_panel() -> click.RichOptionPanel:
-    return click.RichOptionPanel("Arguments", column_types=["opt_long", "help"])
 
 
 def _write_examples(formatter: click.RichHelpFormatter, examples: Sequence[Line]) -> None:
