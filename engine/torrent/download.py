@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+STUCK_S = 15.0
+"""A piece is given up after this long: a peer that choked us may soon unchoke us again."""
 _EARLIER_LIFE = cast(Any, object())
 """Stands for the unknown peers that sent blocks before a restart; nobody can be blamed for them."""
 
@@ -38,7 +40,9 @@ class Download:
     __slots__ = (
         "_announce",
         "_buffers",
+        "_feed_is_due",
         "_starved",
+        "_stuck",
         "_swarm",
         "_writing",
         "picker",
@@ -56,6 +60,9 @@ class Download:
         self._starved: dict[Peer, None] = {}
         self._writing: set[int] = set()
         """Pieces whose buffers belong to a disk thread now."""
+        self._feed_is_due = False
+        self._stuck: tuple[int, float] | None = None
+        """A begun piece that nobody can finish, and since when."""
         self._announce: list[int] = []
         self.unfinished = Unfinished()
 
@@ -108,7 +115,9 @@ class Download:
 
     def _release(self, peer: Peer, requests: Iterable[tuple[int, int, int]]) -> None:
         self.picker.release(peer, requests)
-        self._feed_idle()
+        if not self._feed_is_due:  # rejects come by the hundred
+            self._feed_is_due = True
+            self._swarm.facilities.loop.call_soon(self._feed_idle)
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────
 
@@ -126,7 +135,7 @@ class Download:
         count = peer.queue.room(now)
         if not count:
             return
-        batch = self.picker.pick(peer, peer.pieces, count, allowed=allowed)
+        batch = self.picker.pick(peer, peer.pieces, count, allowed=allowed, slow=peer.is_slow)
         if batch:
             peer.queue.requested(batch, now)
             peer.spoke_at = now
@@ -158,6 +167,7 @@ class Download:
 
     def _feed_idle(self) -> None:
         """Blocks are free again that others may have waited for, in the end game above all."""
+        self._feed_is_due = False
         for peer in self._swarm.peers.connected:
             if peer.protocol.am_interested and not peer.queue.outstanding:
                 self._starved[peer] = None
@@ -265,14 +275,20 @@ class Download:
         if peer.queue.is_snubbed:
             peer.is_snubbed = True
         if lost:
+            for request in lost:
+                peer.connection.write(encoder.cancel(*request))
             self._release(peer, lost)
+        elif not peer.queue.outstanding:
+            self.refill(peer)  # its queue may have paused after rejects, or waited for a buffer
 
     def drop_stuck_pieces(self) -> None:
         """Give up a begun piece that no peer can finish while others wait for its buffer."""
-        if not self._starved:
-            return
-        index = self.picker.evictable()
-        if index is not None:
+        index = self.picker.evictable() if self._starved else None
+        if index is None:
+            self._stuck = None
+        elif self._stuck is None or self._stuck[0] != index:
+            self._stuck = index, self._swarm.now()
+        elif self._swarm.now() - self._stuck[1] > STUCK_S:
             self.picker.piece_dropped(index)
             self._release_buffer(index)
             self.unfinished.ended(index)

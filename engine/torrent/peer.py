@@ -49,6 +49,7 @@ class Peer:
         "is_incoming",
         "is_optimistic",
         "is_reading_disk",
+        "is_slow",
         "is_snubbed",
         "listens_at",
         "peer_id",
@@ -102,6 +103,8 @@ class Peer:
         """When we last unchoked them."""
         self.is_optimistic = False
         self.is_snubbed = False
+        self.is_slow = False
+        """It sends much less than the others do."""
         self.is_reading_disk = False
         """A batch of their requests is being read by a disk thread."""
 

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 FEW_PEERS = 5
 """With fewer than this, and nobody left to dial, the tracker is asked for more."""
 _MAX_CLAIMS = 32
+_JUDGED_AFTER_S = 10.0
+"""A peer is not called slow before it had this long to show what it gives."""
 _SIMULTANEOUS_S = 5.0
 
 
@@ -268,9 +270,13 @@ class Peers:
 
     def tick(self, now: float) -> None:
         """Update rates, keep connections alive, drop the silent, dial more."""
+        total_rate = sum(peer.down.update(now) for peer in self.connected)
+        mean_rate = total_rate / max(1, len(self.connected))
         for peer in list(self.connected):
-            peer.down.update(now)
             peer.up.update(now)
+            peer.is_slow = (
+                peer.down.rate < mean_rate / 4 and now - peer.connected_at > _JUDGED_AFTER_S
+            )
             peer.keep_alive(now)
             if now - peer.heard_at > SILENCE_LIMIT_S:
                 peer.connection.close(PeerTimeoutError(f"{peer.connection.remote} fell silent"))
