@@ -3,28 +3,7 @@
 from __future__ import annotations
 
 from engine.core.compact import Endpoint
-
-_CASTAGNOLI = 0x82F63B78
-
-
-def _table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ _CASTAGNOLI if byte & 1 else byte >> 1  # noqa: PLW2901
-        table.append(byte)
-    return tuple(table)
-
-
-_TABLE = _table()
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C (Castagnoli, RFC 3720 appendix B.4); the standard library has none."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
+from engine.core.crc32c import crc32c
 
 
 def canonical_priority(a: Endpoint, b: Endpoint) -> int:
