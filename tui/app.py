@@ -22,7 +22,7 @@ class SeedwrightApp(App[int]):
     """The full-screen interface of the engine at `socket_path`."""
 
     TITLE = "seedwright"
-    CSS_PATH = "styles/app.tcss"
+    CSS_PATH = Path(__file__).with_name("styles") / "app.tcss"
     COMMANDS = {ActionCommands}  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from datetime import UTC, datetime
 from typing import Final
 
 from rich.cells import cell_len
@@ -119,15 +118,6 @@ def count(number: int) -> str:
 def plural(number: int, noun: str) -> str:
     """A counted noun, as "1 torrent", "3 torrents"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def clock(at: float, *, date: bool = False) -> str:
-    """Seconds since the epoch as local time of day, or as date and time."""
-    try:
-        local = datetime.fromtimestamp(at, tz=UTC).astimezone()
-    except (OverflowError, OSError, ValueError):
-        return "?"
-    return local.strftime("%Y-%m-%d %H:%M" if date else "%H:%M:%S")
 
 
 def parse_rate(text: str) -> int:

@@ -42,9 +42,6 @@ class AddScreen(Dialogue):
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button("Add", id="ok", variant="primary", compact=True)
 
-    def on_mount(self) -> None:
-        self._say("")
-
     async def command(self) -> None:
         row = await self._link.add(
             self.query_one("#source", Input).value,

@@ -25,6 +25,11 @@ class Dialogue(ModalScreen[None]):
         dialogue stays open."""
         raise NotImplementedError
 
+    def on_mount(self) -> None:
+        self._say("")
+        for line in self.query(Input):
+            line.cursor_blink = False  # a blink is a redraw, and costs a packet over SSH
+
     @on(Input.Submitted)
     def _submit(self) -> None:
         self._confirm()

@@ -37,9 +37,9 @@ class LimitsScreen(Dialogue):
         with Vertical(classes="dialogue"):
             yield Static(Content(title), classes="title -one-line")
             yield Static("Download", classes="label")
-            yield Input(_shown(self._now[0]), id="down", placeholder="unlimited", compact=True)
+            yield Input(typed(self._now[0]), id="down", placeholder="unlimited", compact=True)
             yield Static("Upload", classes="label")
-            yield Input(_shown(self._now[1]), id="up", placeholder="unlimited", compact=True)
+            yield Input(typed(self._now[1]), id="up", placeholder="unlimited", compact=True)
             yield Static(classes="wrong")
             hint = "As 500K or 1.5M a second; empty = unlimited"
             yield Static(Content.styled(hint, "$muted"), classes="hint")
@@ -47,8 +47,7 @@ class LimitsScreen(Dialogue):
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button("Set", id="ok", variant="primary", compact=True)
 
-    async def on_mount(self) -> None:
-        self._say("")
+    def on_mount(self) -> None:
         if self._targets is not None and len(self._targets) == 1:
             self.run_worker(self._fill_in(self._targets[0].info_hash))
 
@@ -61,7 +60,7 @@ class LimitsScreen(Dialogue):
         for field, value in zip(("#down", "#up"), limits, strict=True):
             line = self.query_one(field, Input)
             if not line.value:
-                line.value = _shown(value)
+                line.value = typed(value)
 
     async def command(self) -> None:
         down, up = (
@@ -71,7 +70,7 @@ class LimitsScreen(Dialogue):
         await self._link.set_limits(hashes, down, up)
 
 
-def _shown(bytes_per_s: int) -> str:
+def typed(bytes_per_s: int) -> str:
     """A limit as it would be typed, exactly."""
     if not bytes_per_s:
         return ""

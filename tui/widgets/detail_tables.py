@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tui import clock
 from tui import format as fmt
 from tui.columns import Column, Parts
 from tui.link import FileRow, LogLine, PeerRow, TrackerRow
@@ -115,7 +116,7 @@ _LEVELS: Final = {"debug": "faint", "info": "", "warning": "wait", "error": "fai
 
 
 LOG: Final[tuple[Column[LogLine], ...]] = (
-    Column("at", "Time", 8, lambda r, w: cells.text(fmt.clock(r.at), w, "muted")),
+    Column("at", "Time", 8, lambda r, w: cells.text(clock.time_of_day(r.at), w, "muted")),
     Column(
         "level",
         "Level",

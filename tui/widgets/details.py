@@ -67,7 +67,8 @@ class DetailsPane(Vertical):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._row: TorrentRow | None = None
-        self._info: TorrentInfo | None = None
+        self.info: TorrentInfo | None = None
+        """What the engine said of the shown torrent; None until it has."""
 
     def compose(self) -> Iterable[Widget]:
         yield TabStrip()
@@ -93,17 +94,17 @@ class DetailsPane(Vertical):
         is_other = (row and row.info_hash) != (self._row and self._row.info_hash)
         self._row = row
         if is_other:
-            self._info = None
+            self.info = None
             for topic in (Topic.FILES, Topic.PEERS, Topic.TRACKERS, Topic.LOG):
                 self._table(topic).set_rows([])
-        self.query_one(Overview).show(row, self._info)
+        self.query_one(Overview).show(row, self.info)
 
     def show_details(self, info_hash: str, topic: Topic, details: Details) -> None:
         if self._row is None or info_hash != self._row.info_hash:
             return
         if topic is Topic.OVERVIEW:
-            self._info = cast(TorrentInfo, details)
-            self.query_one(Overview).show(self._row, self._info)
+            self.info = cast(TorrentInfo, details)
+            self.query_one(Overview).show(self._row, self.info)
         else:
             rows = cast("list[FileRow | PeerRow | TrackerRow | LogLine]", details)
             if topic is Topic.FILES:

@@ -19,6 +19,7 @@ class FilterLine(Input):
 
     def __init__(self) -> None:
         super().__init__(placeholder="part of a name", compact=True)
+        self.cursor_blink = False
         self.display = False
 
     def action_keep_filter(self) -> None:

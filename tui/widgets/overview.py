@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
+from tui import clock
 from tui import format as fmt
 from tui.link import TorrentInfo, TorrentRow
 from tui.widgets.cells import look_of
@@ -31,7 +32,9 @@ def pairs(row: TorrentRow, info: TorrentInfo | None) -> Iterable[Pair]:
     if row.state == "downloading":
         yield "Time left", fmt.duration(row.eta_s) or "unknown", ""
     elif row.completed_at:
-        yield "Completed", fmt.clock(row.completed_at, date=True), ""
+        yield "Completed", clock.date_and_time(row.completed_at), ""
+    else:
+        yield "Missing", fmt.size(row.size - row.have), ""
     yield "Down", _flow(row.down_rate, row.downloaded), ""
     yield "Up", _flow(row.up_rate, row.uploaded), ""
     peers = f"{row.peers}, {fmt.plural(row.seeds, 'seed')}" if row.peers else "none"
@@ -45,11 +48,11 @@ def pairs(row: TorrentRow, info: TorrentInfo | None) -> Iterable[Pair]:
     yield "Limits", f"↓ {fmt.limit(info.down_limit)}   ↑ {fmt.limit(info.up_limit)}", ""
     yield "Wasted", fmt.size(info.wasted), ""
     yield "Active", fmt.duration(info.active_s), ""
-    yield "Added", fmt.clock(row.added_at, date=True), ""
+    yield "Added", clock.date_and_time(row.added_at), ""
     yield "Kind", "private" if row.is_private else "public", ""
     yield "Files", f"{info.files:,}", ""
     if info.created_at or info.created_by:
-        when = fmt.clock(info.created_at, date=True) if info.created_at else ""
+        when = clock.date_and_time(info.created_at) if info.created_at else ""
         yield "Created", f"{when} {fmt.clean(info.created_by)}".strip(), ""
 
 

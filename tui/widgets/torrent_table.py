@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from textual.message import Message
 
+from tui import clock
 from tui import format as fmt
 from tui.columns import LUXURY, Column, Parts
 from tui.link import TorrentRow
@@ -85,7 +86,7 @@ COLUMNS: tuple[Column[TorrentRow], ...] = (
         "added",
         "Added",
         10,
-        lambda r, w: cells.right(fmt.clock(r.added_at, date=True)[:10], w, "muted"),
+        lambda r, w: cells.right(clock.date(r.added_at), w, "muted"),
         right=True,
         drop=LUXURY,
     ),

@@ -1,0 +1,107 @@
+"""An app on a real socket, with a fake engine behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from engine.control.server import ControlServer
+from tests.fakes.fake_engine import FakeEngine
+from tui.app import SeedwrightApp
+from tui.link import Link
+from tui.screens.main import MainScreen
+from tui.widgets.torrent_table import TorrentTable
+
+PATIENCE_S = 20.0
+
+
+class Scene:
+    """What a test sees and does."""
+
+    def __init__(self, app: SeedwrightApp, pilot: Pilot[int], engine: FakeEngine) -> None:
+        self.app = app
+        self.pilot = pilot
+        self.engine = engine
+
+    @property
+    def main(self) -> MainScreen:
+        screen = self.app.screen_stack[0]
+        assert isinstance(screen, MainScreen)
+        return screen
+
+    @property
+    def table(self) -> TorrentTable:
+        return self.main.query_one(TorrentTable)
+
+    @property
+    def cursor_name(self) -> str:
+        row = self.table.cursor_row
+        return row.name if row else ""
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        """Type into the focused field."""
+        await self.pilot.press(*text)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Let the app run until something holds."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                await self.pilot.pause(0.005)
+
+    async def ready(self) -> None:
+        """Wait until the screen has been laid out."""
+        await self.until(
+            lambda: (
+                self.app.screen_stack
+                and self.main.query(TorrentTable)
+                and self.app.screen._compositor.size == self.app.size
+            )
+        )
+
+    async def go_to(self, name: str) -> None:
+        """Put the cursor on the torrent of that name."""
+        window = self.table.window
+        index = next(each for each in range(window.total) if window.row(each).name == name)  # type: ignore[union-attr]
+        self.table.move_cursor(index)
+        await self.pilot.pause()
+
+    def hash_of(self, name: str) -> str:
+        return self.engine.named(name).info_hash
+
+    def text(self) -> list[str]:
+        """The lines on the screen."""
+        width, height = self.app.size
+        strips = self.app.screen._compositor.render_strips()
+        assert len(strips) == height
+        return [strip.text.ljust(width) for strip in strips]
+
+    def toasts(self) -> list[str]:
+        return [note.message for note in self.app._notifications]
+
+
+@asynccontextmanager
+async def scene(
+    engine: FakeEngine | None = None, size: tuple[int, int] = (80, 24), *, wait: bool = True
+) -> AsyncIterator[Scene]:
+    engine = engine or FakeEngine()
+    with tempfile.TemporaryDirectory(prefix="seedwright-") as folder:
+        server = ControlServer(engine, Path(folder, "engine.sock"))
+        await server.start()
+        link = Link(server.path, interval_s=0.05, poll_s=0.05, first_delay_s=0.01)
+        app = SeedwrightApp(server.path, link=link)
+        try:
+            async with app.run_test(size=size) as pilot:
+                shown = Scene(app, pilot, engine)
+                if wait:
+                    await shown.until(lambda: shown.table.window.total == len(engine.torrents))
+                yield shown
+        finally:
+            await server.stop()

@@ -1,0 +1,121 @@
+"""One registry: each action has its method, each key one meaning, and the bars fit their width."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from rich.cells import cell_len
+from textual.binding import Binding
+
+from tui.actions import ACTIONS, Action, Scope, helped, in_footer, in_palette, named, of_scope
+from tui.keymap import all_keys, bindings, first_key, key_name
+from tui.link import Topic
+from tui.screens.dialogue import Dialogue
+from tui.screens.help import FLAGS, MEANINGS, HelpScreen, pages
+from tui.screens.main import MainScreen
+from tui.screens.question import QuestionScreen
+from tui.screens.sort import SortScreen
+from tui.store import STATES
+from tui.widgets.cells import LOOKS
+from tui.widgets.filter_line import FilterLine
+from tui.widgets.table import VirtualTable
+
+OWNERS = {
+    Scope.TABLE: (VirtualTable,),
+    Scope.MAIN: (MainScreen,),
+    Scope.FILTER: (FilterLine,),
+    Scope.DIALOG: (Dialogue, HelpScreen, SortScreen),
+    Scope.QUESTION: (QuestionScreen,),
+}
+
+
+def _method(action: Action) -> str:
+    return "action_" + action.name.partition("(")[0]
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+def test_every_action_is_carried_out(action: Action) -> None:
+    for owner in OWNERS[action.scope]:
+        assert callable(getattr(owner, _method(action), None)), f"{owner} has no {_method(action)}"
+
+
+def test_every_action_of_the_main_screen_is_in_the_registry() -> None:
+    written = {name for name in vars(MainScreen) if name.startswith("action_")}
+    assert written == {_method(action) for action in of_scope(Scope.MAIN)}
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_a_key_means_one_thing(scope: Scope) -> None:
+    keys = [key for action in of_scope(scope) for key in action.keys.split(",")]
+    assert len(keys) == len(set(keys))
+    for owner in OWNERS[scope]:
+        bound = {each.key for each in owner.BINDINGS if isinstance(each, Binding)}
+        assert bound == {action.keys for action in of_scope(scope)}
+
+
+def test_a_focused_table_hides_no_key_of_the_screen() -> None:
+    def keys(scope: Scope) -> set[str]:
+        return {key for action in of_scope(scope) for key in action.keys.split(",")}
+
+    assert not keys(Scope.TABLE) & keys(Scope.MAIN)
+
+
+def test_every_tab_has_a_key() -> None:
+    assert {f"show_tab('{topic.value}')" for topic in Topic} <= {each.name for each in ACTIONS}
+
+
+def test_bindings_say_what_the_registry_says() -> None:
+    for binding, action in zip(bindings(Scope.MAIN), of_scope(Scope.MAIN), strict=True):
+        assert isinstance(binding, Binding)
+        assert (binding.key, binding.action) == (action.keys, action.name)
+        assert (binding.description, binding.tooltip) == (action.label, action.help)
+
+
+def test_help_explains_every_action_that_has_words() -> None:
+    explained = [action for _, actions in helped() for action in actions]
+    assert {each.name for each in explained} == {each.name for each in ACTIONS if each.help}
+    text = " ".join(line.plain for page in pages(200) for line in page)
+    for action in explained:
+        assert action.help in text
+        assert all_keys(action) in text
+
+
+@pytest.mark.parametrize("width", [40, 72, 140])
+def test_help_fits(width: int) -> None:
+    assert all(cell_len(line.plain) <= width for page in pages(width) for line in page)
+
+
+def test_states_and_flags_are_explained() -> None:
+    assert MEANINGS.keys() == LOOKS.keys()
+    assert set(STATES) <= LOOKS.keys()
+    assert {flag for flags in FLAGS for flag in flags.split()} == set("DdUuOSIXH")
+
+
+def test_what_a_new_user_needs_is_in_the_narrowest_footer() -> None:
+    first = sorted(in_footer(), key=lambda action: action.footer)[:3]
+    assert {action.name for action in first} == {"add", "help", "leave"}
+    ranks = [action.footer for action in in_footer()]
+    assert len(ranks) == len(set(ranks))
+
+
+def test_the_palette_has_all_of_the_main_screen() -> None:
+    assert {action.scope for action in in_palette()} == {Scope.MAIN}
+    assert {action.name for action in of_scope(Scope.MAIN)} - {
+        action.name for action in in_palette()
+    } == {"next_tab(1)", "next_tab(-1)"}
+
+
+def test_key_names_are_short_and_plain() -> None:
+    assert [key_name(key) for key in ("ctrl+p", "f1", "f", "space", "slash", "D")] == [
+        "^P",
+        "F1",
+        "f",
+        "Space",
+        "/",
+        "D",
+    ]
+    assert first_key(named("remove")) == "d"
+    assert all(re.fullmatch(r"\S{1,5}", first_key(action)) for action in ACTIONS)
+    with pytest.raises(KeyError):
+        named("fly")

@@ -1,0 +1,222 @@
+"""The link over real sockets: it retries, resubscribes after a gap, asks no more than needed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from textual.message import Message
+
+from engine.control import schema
+from engine.control.server import ControlServer
+from engine.errors import EngineUnreachable, SourceError, UnknownTorrentError
+from tests.fakes.fake_engine import FakeEngine
+from tui.link import LARGEST_TORRENT_BYTES, Link, Topic
+from tui.messages import DetailsChanged, LinkDown, LinkUp, WindowChanged
+from tui.store import Query, Span
+
+M = TypeVar("M", bound=Message)
+
+
+class Inbox:
+    """Collects what a link posts."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._news = asyncio.Event()
+
+    def post(self, message: Message) -> None:
+        self.messages.append(message)
+        self._news.set()
+
+    async def next(self, kind: type[M], fits: Callable[[M], bool] = lambda _: True) -> M:
+        """The first message of the kind that fits; the ones before it are dropped."""
+        async with asyncio.timeout(20):
+            while True:
+                while self.messages:
+                    message = self.messages.pop(0)
+                    if isinstance(message, kind) and fits(message):
+                        return message
+                self._news.clear()
+                await self._news.wait()
+
+
+@asynccontextmanager
+async def running(path: Path) -> AsyncIterator[tuple[Link, Inbox]]:
+    link = Link(path, interval_s=0.05, poll_s=0.02, first_delay_s=0.005, longest_delay_s=0.02)
+    inbox = Inbox()
+    task = asyncio.create_task(link.run(inbox.post))
+    try:
+        yield link, inbox
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def served(path: Path, engine: FakeEngine) -> AsyncIterator[ControlServer]:
+    server = ControlServer(engine, path)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+async def test_it_waits_for_an_engine_and_finds_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    async with running(path) as (link, inbox):
+        down = await inbox.next(LinkDown)
+        assert str(path) in down.reason
+        assert not link.is_up
+        for count in (3, 5):
+            async with served(path, FakeEngine(count)):
+                assert (await inbox.next(LinkUp)).engine.startswith("seedwright")
+                assert (await inbox.next(WindowChanged)).window.total == count
+                assert link.is_up
+            await inbox.next(LinkDown)
+
+
+async def test_commands_without_an_engine_are_refused(tmp_path: Path) -> None:
+    link = Link(tmp_path / "s")
+    with pytest.raises(EngineUnreachable):
+        await link.pause([])
+    with pytest.raises(EngineUnreachable):
+        await link.add("http://host/a.torrent")
+
+
+async def test_the_newest_view_wins(tmp_path: Path) -> None:
+    engine = FakeEngine(500)
+    async with served(tmp_path / "s", engine), running(tmp_path / "s") as (link, inbox):
+        await inbox.next(WindowChanged)
+        for offset in range(0, 400, 10):
+            link.show(Query(sort="size", descending=True), Span(offset, 64))
+        last = await inbox.next(WindowChanged, lambda message: message.window.offset == 390)
+        by_size = sorted((each.size for each in engine.torrents.values()), reverse=True)
+        assert [row.size for row in last.window.rows] == by_size[390:454]
+
+
+async def test_details_are_posted_when_they_change(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    torrent = engine.named("debian-13.1.0-amd64-DVD-1.iso")
+    async with served(tmp_path / "s", engine), running(tmp_path / "s") as (link, inbox):
+        for topic in Topic:
+            link.watch(torrent.info_hash, topic)
+            told = await inbox.next(DetailsChanged, lambda message, t=topic: message.topic is t)  # type: ignore[misc]
+            assert told.info_hash == torrent.info_hash
+        told = await inbox.next(DetailsChanged) if len(torrent.log) > 1 else told
+        torrent.log.append(schema.LogLine(at=1.0, level="error", text="something new"))
+        told = await inbox.next(DetailsChanged)
+        assert told.details[-1].text == "something new"  # type: ignore[index,union-attr]
+
+
+async def test_a_watched_torrent_may_go(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    async with served(tmp_path / "s", engine), running(tmp_path / "s") as (link, inbox):
+        gone, kept = list(engine.torrents)[:2]
+        link.watch(gone, Topic.OVERVIEW)
+        await inbox.next(DetailsChanged)
+        await link.remove([gone], delete_data=False)
+        link.watch(kept, Topic.OVERVIEW)
+        assert (await inbox.next(DetailsChanged)).info_hash == kept
+        with pytest.raises(UnknownTorrentError):
+            await link.limits_of(gone)
+
+
+async def test_a_file_that_is_no_torrent_file(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    huge = tmp_path / "huge.torrent"
+    with huge.open("wb") as file:
+        file.truncate(LARGEST_TORRENT_BYTES + 1)
+    async with served(tmp_path / "s", engine), running(tmp_path / "s") as (link, inbox):
+        await inbox.next(LinkUp)
+        for path, said in (
+            (tmp_path / "absent.torrent", "No such file"),
+            (tmp_path, "Is a directory"),
+            (huge, "too large"),
+        ):
+            with pytest.raises(SourceError, match=said):
+                await link.add(str(path))
+        assert engine.calls == []
+
+
+class ScriptedEngine:
+    """Answers hello and subscribe; says what it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.writer: asyncio.StreamWriter | None = None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        while line := await reader.readline():
+            call = json.loads(line)
+            self.asked.append(call)
+            hello = {"version": schema.VERSION, "engine": "scripted", "pid": 1}
+            result = hello if call["method"] == "hello" else {"id": 1}
+            self.say(id=call["id"], result=result)
+        writer.close()
+
+    def say(self, **line: Any) -> None:
+        assert self.writer is not None
+        self.writer.write(json.dumps({"jsonrpc": "2.0", **line}).encode() + b"\n")
+
+    def note(self, method: str, seq: int, **fields: Any) -> None:
+        self.say(method=method, params={"id": 1, "seq": seq, "total": 0, "rows": [], **fields})
+
+    def subscriptions(self) -> list[dict[str, Any]]:
+        return [call["params"] for call in self.asked if call["method"] == "view.subscribe"]
+
+
+STATUS = {
+    **dict.fromkeys(schema.SessionStatus.__struct_fields__, 0),
+    "version": "0",
+    "listen": [],
+    "is_isolated": False,
+}
+
+
+async def test_a_gap_asks_for_a_snapshot_again(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    server = await asyncio.start_unix_server(engine.serve, tmp_path / "s")
+    async with running(tmp_path / "s") as (_, inbox):
+        await inbox.next(LinkUp)
+        async with asyncio.timeout(20):
+            while not engine.subscriptions():
+                await asyncio.sleep(0)
+        engine.note("view.snapshot", 1, status=STATUS)
+        engine.note("view.delta", 2, total=7)
+        assert (await inbox.next(WindowChanged, lambda m: m.window.seq == 2)).window.total == 7
+        engine.note("view.delta", 4, total=9)
+        async with asyncio.timeout(20):
+            while len(engine.subscriptions()) < 2:
+                await asyncio.sleep(0)
+        first, second = engine.subscriptions()
+        assert first.get("id") is None
+        assert second["id"] == 1
+        assert second["view"] == first["view"]
+        engine.note("view.delta", 5, total=10)
+        engine.note("view.snapshot", 6, total=11, status=STATUS)
+        after = await inbox.next(WindowChanged)
+        assert (after.window.seq, after.window.total) == (6, 11)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_garbage_on_the_socket_is_an_engine_that_is_not_reachable(tmp_path: Path) -> None:
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9\n")
+        writer.close()
+
+    server = await asyncio.start_unix_server(babble, tmp_path / "s")
+    async with running(tmp_path / "s") as (_, inbox):
+        for _ in range(3):
+            assert (await inbox.next(LinkDown)).reason
+    server.close()
+    await server.wait_closed()
