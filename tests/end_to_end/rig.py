@@ -1,4 +1,4 @@
-"""Whole engines in one process, over real sockets on loopback; waits are for states, never for time."""
+"""Whole engines in one process, over real sockets on loopback; waits are for states, not time."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from engine.torrent.lifecycle import State
 from engine.torrent.torrent import Torrent
 
 TIMEOUT_S = 30.0
+_LOOK_AGAIN_S = 0.05
 LOOPBACK = SessionOptions(listen_host="127.0.0.1", stop_timeout_s=2.0)
 
 
@@ -37,7 +38,8 @@ async def running(
 
 
 async def until(session: Session, condition: Callable[[], bool], what: str = "") -> None:
-    """Wait until `condition` holds; it is asked whenever a torrent of the session changes."""
+    """Wait until `condition` holds; it is asked whenever a torrent of the session changes, and
+    now and then for what no torrent tells."""
     changed = asyncio.Event()
 
     def listener(_: Torrent) -> None:
@@ -47,7 +49,9 @@ async def until(session: Session, condition: Callable[[], bool], what: str = "")
     try:
         async with asyncio.timeout(TIMEOUT_S):
             while not condition():
-                await changed.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_AGAIN_S):
+                        await changed.wait()
                 changed.clear()
     except TimeoutError:
         raise AssertionError(f"still not after {TIMEOUT_S} s: {what or condition}") from None
@@ -59,9 +63,10 @@ async def until_state(session: Session, torrent: Torrent, state: State) -> None:
     try:
         await until(session, lambda: torrent.state is state)
     except AssertionError as error:
+        connected = list(torrent.live.peers.connected) if torrent.live else []
         raise AssertionError(
             f"{torrent.name} is {torrent.state}, not {state}: {torrent.have}, {torrent.error}, "
-            f"{torrent.log_lines}, peers {list(torrent.live.peers.connected) if torrent.live else []}"
+            f"{torrent.log_lines}, peers {connected}"
         ) from error
 
 
