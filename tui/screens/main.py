@@ -115,6 +115,8 @@ class MainScreen(Screen[None]):
     @on(VirtualTable.CursorMoved, "#torrents")
     def _show_cursor_row(self) -> None:
         row = self._table.cursor_row
+        if row is None and self._table.window.total:
+            return  # it is on its way; the details of the last one stand until then
         self.query_one(KeyBar).has_torrent = row is not None
         self._details.set_class(row is None, "-empty")
         self._details.show_torrent(row)
