@@ -1,0 +1,86 @@
+"""Nodes as addresses with an id: their compact form (BEP 5, 32), and which addresses are credible.
+
+Node lists come from strangers. An address that no node can have is left out when it is read;
+`may_be_told_of` decides who may send us into a local network.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from engine.core.compact import Endpoint
+from engine.discovery.dht.node_id import ID_BYTES, NodeId
+from engine.errors import ProtocolError
+
+_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+
+
+class Contact(NamedTuple):
+    id: NodeId
+    endpoint: Endpoint
+
+
+def pack_nodes(contacts: Iterable[Contact]) -> bytes:
+    """Pack contacts of one family as `nodes` (26 bytes each) or `nodes6` (38 bytes each)."""
+    return b"".join(
+        contact.id + contact.endpoint.packed_host() + contact.endpoint.port.to_bytes(2, "big")
+        for contact in contacts
+    )
+
+
+def unpack_nodes(data: bytes, *, ipv6: bool) -> list[Contact]:
+    """Unpack `nodes` or `nodes6`, without impossible addresses. Raises ProtocolError if torn."""
+    width = 16 if ipv6 else 4
+    family = socket.AF_INET6 if ipv6 else socket.AF_INET
+    step = ID_BYTES + width + 2
+    if len(data) % step:
+        raise ProtocolError(f"node list of {len(data)} bytes, not a multiple of {step}")
+    contacts = []
+    for at in range(0, len(data), step):
+        host = data[at + ID_BYTES : at + ID_BYTES + width]
+        port = int.from_bytes(data[at + ID_BYTES + width : at + step], "big")
+        if port and is_possible(host):
+            endpoint = Endpoint(socket.inet_ntop(family, host), port)
+            contacts.append(Contact(NodeId(data[at : at + ID_BYTES]), endpoint))
+    return contacts
+
+
+def is_possible(host: bytes) -> bool:
+    """Say whether a node can be at this packed address: it is a unicast address of its family."""
+    if len(host) == 4:
+        return 0 < host[0] < 224
+    if host[:12] == _MAPPED_PREFIX or host == bytes(16):
+        return False
+    return host[0] != 0xFF
+
+
+@lru_cache(4096)
+def is_local(host: str) -> bool:
+    """Say whether an address is of a local network: private, shared, link-local or loopback."""
+    if ":" in host:
+        packed = socket.inet_pton(socket.AF_INET6, host)
+        is_link_local = packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
+        return is_link_local or packed[0] & 0xFE == 0xFC or packed == bytes(15) + b"\x01"
+    packed = socket.inet_pton(socket.AF_INET, host)
+    return (
+        packed[0] in {10, 127}
+        or (packed[0] == 172 and packed[1] & 0xF0 == 16)
+        or (packed[0] == 100 and packed[1] & 0xC0 == 64)
+        or packed[:2] in {b"\xa9\xfe", b"\xc0\xa8"}
+    )
+
+
+def may_be_told_of(host: str, teller: str) -> bool:
+    """Say whether `teller` may name `host`: local networks are known only to those inside."""
+    return not is_local(host) or is_local(teller)
+
+
+@lru_cache(4096)
+def network_of(host: str) -> bytes:
+    """The network that one owner has of an address: its /24, or its /64 of IPv6."""
+    if ":" in host:
+        return socket.inet_pton(socket.AF_INET6, host)[:8]
+    return socket.inet_pton(socket.AF_INET, host)[:3]
