@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import TrackerFailure
+from engine.tracker.peer_choice import choose
 
 if TYPE_CHECKING:
     from random import Random
@@ -60,13 +61,18 @@ class Announce(NamedTuple):
 
 
 class Peer:
-    """One endpoint of one swarm. `position` is its place in the pool that holds it."""
+    """One endpoint of one swarm. `position` is its place in the pool that holds it.
 
-    __slots__ = ("compact", "peer_id", "pool", "position", "seen_at", "swarm")
+    `may_complete`: its download still counts. A client may announce that it lacks nothing before it
+    says `completed`, or say that twice.
+    """
+
+    __slots__ = ("compact", "may_complete", "peer_id", "pool", "position", "seen_at", "swarm")
 
     def __init__(self, swarm: Swarm, compact: bytes) -> None:
         self.swarm = swarm
         self.compact = compact
+        self.may_complete = True
         self.peer_id = b""
         self.pool = -1
         self.position = -1
@@ -224,17 +230,25 @@ class SwarmTable:
         peer.peer_id = announce.peer_id
         peer.seen_at = now
         self._by_sight.move_to_end(peer)
-        was_seed = peer.pool in {_IPV4_SEEDS, _IPV6_SEEDS}
         is_seed = announce.left == 0
-        if announce.event == Event.COMPLETED and is_seed and not was_seed:
-            swarm.downloads += 1
-            self.downloads += 1
+        if not is_seed:
+            peer.may_complete = True
+        elif announce.event != Event.NONE:
+            if announce.event == Event.COMPLETED and peer.may_complete:
+                swarm.downloads += 1
+                self.downloads += 1
+            peer.may_complete = False
         pool = (2 if peer.is_ipv6 else 0) + is_seed
         if peer.pool != pool:
             self._leave_pool(peer)
             self._enter_pool(peer, pool)
-        pools = (_POOLS_FOR_SEED if is_seed else _POOLS_FOR_LEECHER)[announce.families]
-        chosen = self._choose(swarm, peer, pools, announce.numwant)
+        indexes = (_POOLS_FOR_SEED if is_seed else _POOLS_FOR_LEECHER)[announce.families]
+        home = swarm.pools[pool] if pool in indexes else None
+        pools = [swarm.pools[index] for index in indexes]
+        chosen = choose(self._rng, pools, announce.numwant, peer, home)
+        if self.ipv6_peers and announce.families == Families.BOTH:
+            # Who is reached over both families announces twice and need not hear of itself.
+            chosen = [other for other in chosen if other.peer_id != peer.peer_id]
         return Chosen(swarm.seeds, swarm.leechers, swarm.downloads, chosen)
 
     def expire(self, now: float, most: int | None = None) -> int:
@@ -337,62 +351,6 @@ class SwarmTable:
             last.position = peer.position
         self._pool_totals[peer.pool] -= 1
         peer.pool = -1
-
-    def _choose(
-        self, swarm: Swarm, asker: Peer, indexes: tuple[int, ...], count: int
-    ) -> list[Peer]:
-        """Draw `count` peers, each equally likely, without the asker under any of its addresses."""
-        if count <= 0:
-            return []
-        sizes = [len(swarm.pools[index]) for index in indexes]
-        if asker.pool in indexes:
-            # Last in its pool, the asker is left out by making the pool one shorter.
-            _move_last(swarm.pools[asker.pool], asker)
-            sizes[indexes.index(asker.pool)] -= 1
-        sources = [(swarm.pools[i], size) for i, size in zip(indexes, sizes, strict=True) if size]
-        total = sum(sizes)
-        if total <= count:
-            chosen = [peer for pool, size in sources for peer in pool[:size]]
-        else:
-            chosen = _pick(sources, self._draw(total, count))
-        if self.ipv6_peers and len(indexes) == len(swarm.pools):
-            # Who is reached over both families announces twice and need not hear of itself.
-            chosen = [peer for peer in chosen if peer.peer_id != asker.peer_id]
-        return chosen
-
-    def _draw(self, total: int, count: int) -> Collection[int]:
-        """Draw `count` of range(total); the smaller side is drawn, so few draws are repeats."""
-        fewer = min(count, total - count)
-        drawn: set[int] = set()
-        while (lacking := fewer - len(drawn)) > 0:
-            # All at once: asking the generator for each would be most of an announce's time.
-            words = memoryview(self._rng.randbytes(4 * lacking)).cast("I")
-            drawn.update([word * total >> 32 for word in words])
-        return drawn if fewer == count else [i for i in range(total) if i not in drawn]
-
-
-def _move_last(pool: list[Peer], peer: Peer) -> None:
-    last = pool[-1]
-    pool[peer.position], pool[-1] = last, peer
-    last.position, peer.position = peer.position, len(pool) - 1
-
-
-def _pick(sources: list[tuple[list[Peer], int]], drawn: Collection[int]) -> list[Peer]:
-    """Take the drawn positions of the pools laid end to end, each in its given size."""
-    if len(sources) == 1:
-        pool = sources[0][0]
-        return [pool[at] for at in drawn]
-    if len(sources) == 2:
-        (first, size), (second, _) = sources
-        return [first[at] if at < size else second[at - size] for at in drawn]
-    chosen = []
-    for at in drawn:
-        for pool, size in sources:
-            if at < size:
-                chosen.append(pool[at])
-                break
-            at -= size  # noqa: PLW2901
-    return chosen
 
 
 def _host(compact: bytes) -> bytes:

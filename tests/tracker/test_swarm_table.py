@@ -163,6 +163,19 @@ def test_downloads_count_once_per_completion() -> None:
     assert swarms.downloads == 1
 
 
+def test_a_completion_that_comes_late_counts_and_a_seed_completes_nothing() -> None:
+    swarms = table()
+    for left, event in ((1, Event.STARTED), (0, Event.NONE), (0, Event.COMPLETED)):
+        swarms.announce(say(compact(1), left=left, event=event), 0)
+    assert swarms.count(HASH).downloads == 1
+    for left, event in ((1, Event.NONE), (0, Event.COMPLETED)):
+        swarms.announce(say(compact(1), left=left, event=event), 0)
+    assert swarms.count(HASH).downloads == 2
+    for event in (Event.STARTED, Event.COMPLETED):
+        swarms.announce(say(compact(2), left=0, event=event), 0)
+    assert swarms.count(HASH).downloads == 2
+
+
 def test_a_swarm_keeps_its_downloads_when_all_have_left() -> None:
     swarms = table()
     swarms.announce(say(compact(1), left=0, event=Event.COMPLETED), 0)
