@@ -5,7 +5,6 @@ A peer takes what arrives apart and passes it to the torrent's parts by topic; i
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from engine.core.bitfield import Bitfield
@@ -87,8 +86,8 @@ class Peer:
         )
         self.pieces: Bitfield = self.protocol.peer_pieces
         self.queue = RequestQueue(now)
-        self.uploads: deque[Request] = deque()
-        """What they asked of us and we have not sent."""
+        self.uploads: dict[Request, None] = {}
+        """What they asked of us and we have not sent, oldest first; asking twice is asking once."""
         self.extension: ExtensionHandshake | None = None
         self.granted_fast: frozenset[int] = frozenset()
         """Pieces that we let them ask for while we choke them."""

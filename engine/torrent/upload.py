@@ -78,13 +78,12 @@ class Upload:
     def _choke(self, peer: Peer) -> None:
         peer.choke()
         # With the fast extension every request is answered, be it by a reject (BEP 6).
-        kept = [request for request in peer.uploads if request.index in peer.granted_fast]
+        kept = dict.fromkeys(r for r in peer.uploads if r.index in peer.granted_fast)
         if peer.protocol.is_fast:
             for request in peer.uploads:
                 if request.index not in peer.granted_fast:
                     peer.send(encoder.reject(*request))
-        peer.uploads.clear()
-        peer.uploads.extend(kept)
+        peer.uploads = kept
 
     # ── the road ────────────────────────────────────────────────────────────────────────────────
 
@@ -100,12 +99,12 @@ class Upload:
             if peer.protocol.is_fast:
                 peer.send(encoder.reject(*request))
             return
-        peer.uploads.append(request)
+        peer.uploads[request] = None
 
     def on_cancel(self, peer: Peer, index: int, begin: int, length: int) -> None:
         request = Request(index, begin, length)
         if request in peer.uploads:
-            peer.uploads.remove(request)
+            del peer.uploads[request]
             if peer.protocol.is_fast:
                 peer.send(encoder.reject(*request))
 
@@ -133,8 +132,8 @@ class Upload:
         batch = list(islice(peer.uploads, most))
         if any(request.length > BLOCK_LENGTH for request in batch):
             batch = batch[:1]
-        for _ in batch:
-            peer.uploads.popleft()
+        for request in batch:
+            del peer.uploads[request]
         payload = sum(request.length for request in batch)
         size = payload + PIECE_HEADER_LENGTH * len(batch)
         slabs = self._swarm.facilities.slabs

@@ -501,6 +501,11 @@ async def _unchoked(arena: Arena, *, reserved: bytes = wire.ALL) -> ScriptedPeer
     return peer
 
 
+def _many_requests(count: int) -> list[bytes]:
+    """All different: asking twice is asking once."""
+    return [wire.numbers(wire.REQUEST, n % 6, n // 6, BLOCK) for n in range(count)]
+
+
 def _sent_and_rejected(said: list[Said]) -> tuple[int, int]:
     return (
         sum(each.id == wire.PIECE for each in said),
@@ -528,8 +533,7 @@ async def test_a_flood_of_requests_is_bounded_and_answered(serving: Arena) -> No
     (live,) = [serving.torrent.live]
     assert live is not None
     count = 20 * QUEUE
-    blocks = [(n % 6, n // 6 % 4 * BLOCK, BLOCK) for n in range(count)]
-    peer.send(b"".join(wire.numbers(wire.REQUEST, *block) for block in blocks))
+    peer.send(*_many_requests(count))
     said = [await peer.next() for _ in range(count - QUEUE)]
     assert {each.id for each in said} <= {wire.REJECT, wire.PIECE, wire.ALLOWED_FAST}
     (theirs,) = live.peers.connected
@@ -554,8 +558,7 @@ async def test_who_does_not_read_gets_no_more_than_a_buffer_full(serving: Arena)
     live = serving.torrent.live
     assert live is not None
     (theirs,) = live.peers.connected
-    for n in range(QUEUE * 20):
-        peer.send(wire.numbers(wire.REQUEST, n % 6, n // 6 % 4 * BLOCK, BLOCK))
+    peer.send(*_many_requests(20 * QUEUE))
     await peer.writer.drain()
     await serving.honest_transfer()
     assert theirs.connection.pending_bytes < 1 << 20
@@ -563,18 +566,18 @@ async def test_who_does_not_read_gets_no_more_than_a_buffer_full(serving: Arena)
 
 
 async def test_who_asks_for_ever_and_never_reads_is_dropped(
-    serving: Arena, monkeypatch: pytest.MonkeyPatch
+    leeching: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rejects would pile up without bound."""
     monkeypatch.setattr(peer_module, "_MAX_UNSENT_BYTES", 64 * 1024)
-    peer = await _unchoked(serving)
+    peer = await leeching.attacker()
     peer.writer.transport.pause_reading()
     flood = wire.numbers(wire.REQUEST, 0, 0, BLOCK) * 50_000
     with pytest.raises(ConnectionError):
         while True:
             peer.send(flood)
             await peer.writer.drain()
-    await serving.honest_transfer()
+    await leeching.honest_transfer()
 
 
 async def test_what_is_cancelled_is_not_sent(serving: Arena) -> None:
@@ -590,6 +593,16 @@ async def test_what_is_cancelled_is_not_sent(serving: Arena) -> None:
     sent, rejected = _sent_and_rejected(said)
     assert rejected >= len(blocks) - 8  # what one batch took at most
     assert sent + rejected == len(blocks)
+    serving.torrent.set_limits(up=0)
+    await serving.honest_transfer()
+
+
+async def test_a_flood_of_cancels_costs_little(serving: Arena) -> None:
+    """Each is looked up, not searched for: 60,000 of them in a queue of 2,000 took seconds."""
+    serving.torrent.set_limits(up=1)
+    peer = await _unchoked(serving)
+    peer.send(*_many_requests(QUEUE), wire.numbers(wire.CANCEL, 0, 0, 1) * 60_000)
+    assert await peer.is_alive()
     serving.torrent.set_limits(up=0)
     await serving.honest_transfer()
 
