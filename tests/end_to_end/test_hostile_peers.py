@@ -47,11 +47,19 @@ class Arena:
         self._peers: list[ScriptedPeer] = []
 
     async def attacker(
-        self, *, peer_id: bytes = b"-XX0000-scriptedpeer", reserved: bytes = wire.ALL
+        self,
+        *,
+        peer_id: bytes = b"-XX0000-scriptedpeer",
+        reserved: bytes = wire.ALL,
+        receive_bytes: int | None = None,
     ) -> ScriptedPeer:
         """A peer that has greeted the victim."""
         peer = await ScriptedPeer.meet(
-            endpoint_of(self.victim), self.info_hash, peer_id=peer_id, reserved=reserved
+            endpoint_of(self.victim),
+            self.info_hash,
+            peer_id=peer_id,
+            reserved=reserved,
+            receive_bytes=receive_bytes,
         )
         self._peers.append(peer)
         return peer
@@ -570,7 +578,7 @@ async def test_who_asks_for_ever_and_never_reads_is_dropped(
 ) -> None:
     """Its rejects would pile up without bound."""
     monkeypatch.setattr(peer_module, "_MAX_UNSENT_BYTES", 64 * 1024)
-    peer = await leeching.attacker()
+    peer = await leeching.attacker(receive_bytes=4096)
     peer.writer.transport.pause_reading()
     flood = wire.numbers(wire.REQUEST, 0, 0, BLOCK) * 50_000
     with pytest.raises(ConnectionError):

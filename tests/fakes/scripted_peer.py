@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -63,9 +64,14 @@ class ScriptedPeer:
         """Of the engine."""
 
     @classmethod
-    async def dial(cls, at: Endpoint, *, from_host: str | None = None) -> ScriptedPeer:
-        local = (from_host, 0) if from_host else None
-        return cls(*await asyncio.open_connection(at.host, at.port, local_addr=local))
+    async def dial(cls, at: Endpoint, *, receive_bytes: int | None = None) -> ScriptedPeer:
+        """Connect; `receive_bytes` is how much the kernel takes for us while we do not read."""
+        sock = socket.socket(socket.AF_INET6 if at.is_ipv6 else socket.AF_INET)
+        sock.setblocking(False)
+        if receive_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        await asyncio.get_running_loop().sock_connect(sock, (at.host, at.port))
+        return cls(*await asyncio.open_connection(sock=sock))
 
     @classmethod
     async def meet(
@@ -75,10 +81,10 @@ class ScriptedPeer:
         *,
         peer_id: bytes = b"-XX0000-scriptedpeer",
         reserved: bytes = ALL,
-        from_host: str | None = None,
+        receive_bytes: int | None = None,
     ) -> ScriptedPeer:
         """Dial and exchange handshakes."""
-        peer = await cls.dial(at, from_host=from_host)
+        peer = await cls.dial(at, receive_bytes=receive_bytes)
         await peer.greet(info_hash, peer_id=peer_id, reserved=reserved)
         return peer
 
