@@ -26,6 +26,7 @@ class Listener:
         self._loop = loop
         self._accepted = accepted
         self._sockets: list[socket.socket] = []
+        self._port = 0
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -33,8 +34,9 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port to announce; 0 when nothing listens."""
-        return int(self._sockets[0].getsockname()[1]) if self._sockets else 0
+        """The port to announce; 0 before the first `open`. A closed listener still has one: the
+        last announce names the peer by it."""
+        return self._port
 
     def open(self, host: str, port: int) -> None:
         """Listen on `host`:`port`; an empty host or 0.0.0.0 means every address of both families,
@@ -48,6 +50,7 @@ class Listener:
         else:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._sockets = [self._bind(family, host, port)]
+        self._port = int(self._sockets[0].getsockname()[1])
         for sock in self._sockets:
             self._loop.add_reader(sock.fileno(), self._on_readable, sock)
 
