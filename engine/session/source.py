@@ -7,7 +7,7 @@ import os
 import aiofiles
 
 from engine.core.metainfo import MAX_TORRENT_BYTES, Metainfo
-from engine.errors import SourceError
+from engine.errors import InputError, SourceError
 from engine.net.web import fetch
 
 
@@ -37,4 +37,8 @@ async def read_source(source: str, local_host: str | None = None) -> bytes:
 
 async def load_source(source: str, local_host: str | None = None) -> Metainfo:
     """Read and check a SOURCE. Raises SourceError, MetainfoError, BencodeError naming it."""
-    return Metainfo.parse(await read_source(source, local_host))
+    data = await read_source(source, local_host)
+    try:
+        return Metainfo.parse(data)
+    except InputError as error:
+        raise type(error)(f"{source}: {error}") from error
