@@ -12,7 +12,7 @@ from engine.commands.connection import complete_torrents, engine_at
 from engine.commands.help import command, option
 from engine.commands.output import say, say_json
 from engine.control.schema import Accepted, AddPeer, AddTorrent, TorrentRow
-from engine.errors import InputError, SourceError
+from engine.errors import BencodeError, InputError, MetainfoError, SourceError
 from tui.format import plural, size
 
 MAX_TORRENT_BYTES = 32 * 1024 * 1024
@@ -75,7 +75,10 @@ def add(
             preallocate=preallocate,
         )
         async with engine_at(socket_path) as client:
-            row: TorrentRow = await client.call(request, timeout_s=None)
+            try:
+                row: TorrentRow = await client.call(request, timeout_s=None)
+            except (MetainfoError, BencodeError) as error:
+                raise type(error)(f"{source}: {error}") from error
         return row
 
     row = asyncio.run(main())

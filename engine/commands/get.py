@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Final
 
 import rich_click as click
 
@@ -22,6 +23,8 @@ from engine.settings import Effective
 from engine.torrent.lifecycle import State
 from engine.torrent.torrent import Torrent
 from tui.format import duration, percent, plural, rate, ratio, size
+
+STUCK_S: Final = 2.0
 
 
 @command(
@@ -112,7 +115,7 @@ async def download(
         stay=stay,
     )
     with Display() as display:
-        report = Report(display, folder)
+        report = Report(display, folder, stay=stay)
         try:
             await task.run(report)
         except Interrupted as error:
@@ -126,11 +129,13 @@ async def download(
 class Report:
     """Tells on a display what a torrent does; called some times a second."""
 
-    def __init__(self, display: Display, folder: Path) -> None:
+    def __init__(self, display: Display, folder: Path, *, stay: bool) -> None:
         self.progress = 0.0
         self._display = display
         self._folder = folder
-        self._began_at = time.monotonic()
+        self._stay = stay
+        self._began_at = self._moved_at = time.monotonic()
+        self._received = 0
         self._is_told = False
         self._torrent: Torrent | None = None
 
@@ -147,7 +152,7 @@ class Report:
             text = transfer_text(
                 torrent.have_bytes, torrent.size, torrent.down_rate.rate, connected
             )
-            if why := reason_for(torrent):
+            if (why := reason_for(torrent)) and self._is_stuck(torrent):
                 text += f"  {why}"
             self._display.show(torrent.progress, text)
 
@@ -156,8 +161,17 @@ class Report:
         if self._torrent is not None and self._torrent.is_complete:
             self._tell_complete(self._torrent)
 
+    def _is_stuck(self, torrent: Torrent) -> bool:
+        """True if nothing has come for some seconds: the rate is an average, and late."""
+        now = time.monotonic()
+        if torrent.down_rate.total != self._received:
+            self._received, self._moved_at = torrent.down_rate.total, now
+        return now - self._moved_at > STUCK_S
+
     def _on_seeding(self, torrent: Torrent, connected: int) -> None:
         self._tell_complete(torrent)
+        if not self._stay:
+            return
         sent = torrent.up_rate.total
         self._display.show(
             1.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from engine.commands.output import say
 from tui.format import duration, percent, plural, rate, short_size
@@ -13,17 +13,8 @@ from tui.format import duration, percent, plural, rate, short_size
 LINE_EVERY_S: Final = 5.0
 
 
-class Moment(Protocol):
-    """What a display shows of a transfer at one moment."""
-
-    @property
-    def done(self) -> int: ...
-    @property
-    def total(self) -> int: ...
-
-
 class Display:
-    """Shows how far something is. `with Display("hashing") as display: display.show(…)`.
+    """Shows how far something is: `with Display() as display: display.show(…)`.
 
     `show` may be called as often as one likes; a terminal is redrawn each time, outside of one a
     line is printed every five seconds.
@@ -80,17 +71,17 @@ class _Bar:
         self._progress.stop()
 
 
-def transfer_text(
-    done: int, total: int, bytes_per_s: float, peers: int, *, share: float | None = None
-) -> str:
-    """Say how a download does: share, bytes, rate, peers, time left."""
+def transfer_text(done: int, total: int, bytes_per_s: float, peers: int) -> str:
+    """Say how a download does: share, bytes, rate, peers, time left; in columns that stay."""
+    share = percent(done / total if total else 1.0, 1)
+    amount = f"{short_size(done)}/{short_size(total)}"
     left = total - done
     parts = [
-        percent(done / total if total else 1.0, 1) if share is None else percent(share, 1),
-        f"{short_size(done)}/{short_size(total)}",
-        rate(bytes_per_s),
-        plural(peers, "peer"),
+        share.rjust(6),
+        amount.rjust(11),
+        rate(bytes_per_s).rjust(10),
+        plural(peers, "peer").ljust(7),
     ]
     if bytes_per_s >= 1 and left > 0:
         parts.append(f"{duration(left / bytes_per_s)} left")
-    return "  ".join(parts)
+    return "  ".join(parts).rstrip()

@@ -92,7 +92,7 @@ def seed(
             must_be_complete=True,
         )
         with Display() as display:
-            await task.run(Announcement(Report(display, folder)))
+            await task.run(Announcement(Report(display, folder, stay=True)))
 
     run(main())
 
