@@ -15,7 +15,7 @@ from typing import Any
 from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash, PeerId
 from engine.core.metainfo import Metainfo
-from engine.core.rates import RateEstimate, TokenBucket
+from engine.core.rates import RateEstimate
 from engine.errors import DuplicateTorrentError, InputError, SeedwrightError, StorageError
 from engine.net.dialer import Dialer
 from engine.net.peer_connection import RECEIVE_BUFFER_BYTES
@@ -31,6 +31,7 @@ from engine.storage.piece_buffers import PieceBuffers
 from engine.torrent.facilities import ConnectionCount, Facilities
 from engine.torrent.slabs import Slabs
 from engine.torrent.summary import Summary
+from engine.torrent.throttle import SharedLimit
 from engine.torrent.torrent import Torrent
 from engine.torrent.unfinished import UnfinishedBlock
 
@@ -89,8 +90,8 @@ class Session:
             dialer=Dialer(self._loop, options.local_host),
             trackers=TrackerClient(local_host=options.local_host),
             receive_buffer=receive_buffer,
-            down=TokenBucket(options.down_limit, now),
-            up=TokenBucket(options.up_limit, now),
+            down=SharedLimit(self._loop, options.down_limit),
+            up=SharedLimit(self._loop, options.up_limit),
             down_rate=self.down_rate,
             up_rate=self.up_rate,
             listen_port=lambda: self.incoming.listener.port,
@@ -223,11 +224,10 @@ class Session:
 
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
         """Limit the whole session, in bytes a second; 0 lifts a limit, None leaves it."""
-        now = self._loop.time()
         if down is not None:
-            self.facilities.down.set_rate(down, now)
+            self.facilities.down.set_rate(down)
         if up is not None:
-            self.facilities.up.set_rate(up, now)
+            self.facilities.up.set_rate(up)
 
     @property
     def downloaded(self) -> int:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.core.identifiers import PeerId
-from engine.core.rates import RateEstimate, TokenBucket
+from engine.core.rates import RateEstimate
 from engine.net.dialer import Dialer
 from engine.net.tracker_client import TrackerClient
 from engine.storage.disk import Disk
 from engine.storage.file_pool import FilePool
 from engine.storage.piece_buffers import PieceBuffers
 from engine.torrent.slabs import Slabs
+from engine.torrent.throttle import SharedLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,8 @@ class Facilities:
     trackers: TrackerClient
     receive_buffer: memoryview
     """Shared by all connections; see net/peer_connection.py."""
-    down: TokenBucket
-    up: TokenBucket
+    down: SharedLimit
+    up: SharedLimit
     """The session's own rate limits."""
     down_rate: RateEstimate
     up_rate: RateEstimate

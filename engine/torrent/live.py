@@ -100,8 +100,6 @@ class LiveTorrent:
 
     def tick(self, now: float) -> None:
         """Once a second."""
-        self.down.tick()
-        self.up.tick()
         self.peers.tick(now)
         self.download.drop_stuck_pieces()
         if now >= self._next_rechoke_at:

@@ -213,11 +213,13 @@ class Torrent:
 
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
         """Limit this torrent, in bytes a second; 0 lifts a limit, None leaves it."""
-        now = self._facilities.loop.time()
+        facilities = self._facilities
         if down is not None:
-            self.down_bucket.set_rate(down, now)
+            self.down_bucket.set_rate(down, facilities.loop.time())
+            facilities.down.look_again()
         if up is not None:
-            self.up_bucket.set_rate(up, now)
+            self.up_bucket.set_rate(up, facilities.loop.time())
+            facilities.up.look_again()
         self.changed()
 
     def assume_complete(self) -> None:
@@ -386,8 +388,6 @@ class Torrent:
             return blocks, []
         download = self.live.download
         return [*blocks, *download.take_unfinished(SLOW_PIECE_S)], download.unfinished.take_ended()
-
-    # ── small ones ──────────────────────────────────────────────────────────────────────────────
 
     def changed(self) -> None:
         self._owner.changed(self)
