@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import rich_click as click
@@ -11,6 +10,7 @@ from engine.commands import options
 from engine.commands.help import command, option
 from engine.commands.logs import log_to_stderr
 from engine.commands.output import say, say_json
+from engine.net.loop import run
 from engine.setting_kinds import Seconds
 from engine.tracker.app import TrackerApp, TrackerSettings, run_tracker
 
@@ -117,4 +117,4 @@ def tracker(
         if addresses.http:
             say(f"statistics at http://{addresses.http}/")
 
-    asyncio.run(run_tracker(settings, started=started))
+    run(run_tracker(settings, started=started))
