@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from textual import events
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from engine.control.server import ControlServer
@@ -18,6 +20,8 @@ from tui.screens.main import MainScreen
 from tui.widgets.torrent_table import TorrentTable
 
 PATIENCE_S = 20.0
+QUIET_ROUNDS = 20
+"""Rounds of the event loop without a message before an app counts as settled."""
 
 
 class Scene:
@@ -44,17 +48,37 @@ class Scene:
         return row.name if row else ""
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        """Press keys, each after all that the one before has set going. Pilot's own `press` waits
+        for a processor that has nothing to do, which takes long and guesses on a busy machine."""
+        driver = self.app._driver
+        assert driver is not None
+        for key in keys:
+            char = key if len(key) == 1 else {"space": " ", "slash": "/", "colon": ":"}.get(key)
+            name = _character_to_key(key) if len(key) == 1 else key
+            event = events.Key(name, char)
+            event.set_sender(self.app)
+            driver.send_message(event)
+            await self.settle()
 
-    async def type(self, text: str) -> None:
-        """Type into the focused field."""
-        await self.pilot.press(*text)
+    async def settle(self) -> None:
+        """Let the app handle every message that waits, and those that these bring about."""
+        quiet = 0
+        async with asyncio.timeout(PATIENCE_S):
+            while quiet < QUIET_ROUNDS:
+                await asyncio.sleep(0)
+                pumps = [self.app, *self.app.screen_stack, *self.app.screen.walk_children()]
+                is_busy = any(pump._message_queue.qsize() for pump in pumps if pump._running)
+                quiet = 0 if is_busy else quiet + 1
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Let the app run until something holds."""
         async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 await self.pilot.pause(0.005)
+
+    async def says(self, text: str, top: int = 0) -> None:
+        """Wait until a text is on the screen, at or below the line `top`."""
+        await self.until(lambda: text in "\n".join(self.text()[top:]))
 
     async def ready(self) -> None:
         """Wait until the screen has been laid out."""
@@ -71,7 +95,7 @@ class Scene:
         window = self.table.window
         index = next(each for each in range(window.total) if window.row(each).name == name)  # type: ignore[union-attr]
         self.table.move_cursor(index)
-        await self.pilot.pause()
+        await self.settle()
 
     def hash_of(self, name: str) -> str:
         return self.engine.named(name).info_hash
@@ -95,7 +119,7 @@ async def scene(
     with tempfile.TemporaryDirectory(prefix="seedwright-") as folder:
         server = ControlServer(engine, Path(folder, "engine.sock"))
         await server.start()
-        link = Link(server.path, interval_s=0.05, poll_s=0.05, first_delay_s=0.01)
+        link = Link(server.path, interval_s=0.05, poll_s=0.3, first_delay_s=0.01)
         app = SeedwrightApp(server.path, link=link)
         try:
             async with app.run_test(size=size) as pilot:

@@ -32,7 +32,7 @@ class ServedApp(SeedwrightApp):
     """Brings its engine along, on its own event loop."""
 
     def __init__(self, engine: FakeEngine, path: Path, theme: str) -> None:
-        super().__init__(path, link=Link(path, interval_s=0.05, poll_s=0.05), theme=theme)
+        super().__init__(path, link=Link(path, interval_s=0.05, poll_s=0.3), theme=theme)
         self.engine = engine
         self.server = ControlServer(engine, path)
 
