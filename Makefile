@@ -22,7 +22,7 @@ ifneq ($(shell cat $(VENV)/.folder 2>/dev/null),$(CURDIR))
 MOVED := moved
 endif
 
-.PHONY: help setup run demo test check format bep-table lock clean moved
+.PHONY: help setup run demo test check format bep-table picture lock clean moved
 
 help:
 	@printf '%s\n' \
@@ -37,6 +37,7 @@ help:
 	  '  make check             all that a change must pass: format, lint, types, tests' \
 	  '  make format            lay out the code and fix what can be fixed' \
 	  '  make bep-table         bring the table of BEPs in engine/README.md up to date' \
+	  '  make picture           draw the picture of the interface in README.md anew' \
 	  '  make lock              pin what pyproject.toml asks for; ARGS=--upgrade renews the pins' \
 	  '  make setup             set up .venv and stop there' \
 	  '  make clean             remove .venv and all else that was made here' \
@@ -68,6 +69,9 @@ format: $(DEV)
 
 bep-table: $(DEV)
 	@$(BIN)/python -m tests.architecture.bep_table
+
+picture: $(DEV)
+	@$(BIN)/python -m tests.tui.picture tui/picture.svg
 
 lock: $(DEV)
 	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements.lock

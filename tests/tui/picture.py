@@ -18,6 +18,7 @@ async def draw(target: Path) -> None:
     engine.tick(900)
     async with scene(engine, SIZE) as shown:
         await shown.go_to("debian-13.1.0-amd64-DVD-1.iso")
+        await shown.says("Ratio", top=SIZE[1] // 2)
         await shown.settle()
         svg = shown.app.export_screenshot(title="seedwright", simplify=True)
     # The picture must not fetch anything: whoever shows it has a monospaced font.
