@@ -129,7 +129,7 @@ async def test_a_swarm_outlives_its_seeder(
     stack: contextlib.AsyncExitStack, tmp_path: Path
 ) -> None:
     """It leaves as soon as one copy is out, spread over three who do not know each other yet."""
-    content = sample(4 * KIB * KIB, 64 * KIB)
+    content = sample(KIB * KIB, 16 * KIB)
     swarm = Swarm(stack, tmp_path, content, Metainfo(content.info))
     seeder = await swarm.seeder(replace(QUICK, up_limit=2 * KIB * KIB))
     leechers = [await swarm.leecher(QUICK, seeder) for _ in range(3)]
