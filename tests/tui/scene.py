@@ -91,9 +91,11 @@ class Scene:
         )
 
     async def go_to(self, name: str) -> None:
-        """Put the cursor on the torrent of that name."""
-        window = self.table.window
-        index = next(each for each in range(window.total) if window.row(each).name == name)  # type: ignore[union-attr]
+        """Put the cursor on the torrent of that name, once it is among the held rows."""
+        info_hash = self.hash_of(name)
+        await self.until(lambda: self.table.window.find(info_hash))
+        index = self.table.window.index_of(info_hash)
+        assert index is not None
         self.table.move_cursor(index)
         await self.settle()
 
