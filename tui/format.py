@@ -110,11 +110,6 @@ def percent(progress: float, digits: int = 0) -> str:
     return f"{shown:.{digits}f}%"
 
 
-def count(number: int) -> str:
-    """An integer with its thousands apart."""
-    return f"{number:,}"
-
-
 def plural(number: int, noun: str) -> str:
     """A counted noun, as "1 torrent", "3 torrents"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

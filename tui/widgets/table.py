@@ -56,7 +56,6 @@ class VirtualTable(ScrollView, Generic[R], can_focus=True):
     HEADER_HEIGHT = 1
     LEAD_WIDTH = 0
     """Cells to the left of the first column, drawn by `lead`."""
-    HAS_CURSOR = True
     GAP = 1
 
     class CursorMoved(Message):
@@ -180,10 +179,7 @@ class VirtualTable(ScrollView, Generic[R], can_focus=True):
         self.keep_cursor_on_show()
 
     def action_cursor(self, step: int) -> None:
-        if self.HAS_CURSOR:
-            self.move_cursor(self.cursor + step)
-        else:
-            self.scroll_relative(y=step, animate=False)
+        self.move_cursor(self.cursor + step)
 
     def action_page(self, step: int) -> None:
         pages = step * max(1, self.visible_count - 1)
@@ -259,7 +255,7 @@ class VirtualTable(ScrollView, Generic[R], can_focus=True):
         return self._strip(parts, look, width)
 
     def _row_look(self, row: R | None, index: int) -> str:
-        if index == self.cursor and self.HAS_CURSOR:
+        if index == self.cursor:
             return "cursor" if self.has_focus else "cursor-blurred"
         return "marked" if row is not None and self.is_marked(row) else ""
 
