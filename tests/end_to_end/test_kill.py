@@ -1,0 +1,229 @@
+"""What survives `kill -9`: every torrent, every verified byte, all but the last bit of progress.
+
+Also what a clean stop leaves when files are touched meanwhile: only what disagrees is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from engine.control import schema
+from engine.control.client import ControlClient
+from engine.core.bitfield import Bitfield
+from engine.core.metainfo import Metainfo
+from engine.session.state_db import StateDb
+from engine.torrent.lifecycle import State
+from tests.end_to_end.rig import endpoint_of, running, seeding, until_state
+from tests.storage.torrents import Layout, Sample, sample
+
+KIB = 1024
+PIECE = 16 * KIB
+RATE = 1024 * KIB
+KILLS = 20
+LOST_S = 1.0
+"""Transfer that a kill may cost, here where commits are made ten times a second."""
+CHILD = Path(__file__).parents[1] / "fakes" / "daemon_child.py"
+
+
+class Daemon:
+    """One life of the daemon."""
+
+    def __init__(self, process: asyncio.subprocess.Process, socket_path: Path) -> None:
+        self.process, self._socket_path = process, socket_path
+
+    async def until_ready(self) -> ControlClient:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(20):
+            line = await self.process.stdout.readline()
+        assert line == b"ready\n", await self.process.communicate()
+        return await ControlClient.connect(self._socket_path)
+
+    async def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        _, said = await self.process.communicate()
+        assert b"Traceback" not in said, said.decode()
+
+
+@contextlib.asynccontextmanager
+async def _daemon(folder: Path, down_limit: int = RATE) -> AsyncIterator[Daemon]:
+    socket_path = folder / "s"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(CHILD),
+        str(socket_path),
+        str(folder / "state"),
+        str(down_limit),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    daemon = Daemon(process, socket_path)
+    try:
+        yield daemon
+    finally:
+        if process.returncode is None:
+            await daemon.kill()
+
+
+def _recorded(folder: Path, content: Sample) -> list[int]:
+    """The pieces that the state file of a dead daemon vouches for; they are right on disk."""
+    state = StateDb(folder / "state" / "state.db")
+    try:
+        (row,) = state.load()
+    finally:
+        state.close()
+    if row.have is None:
+        return []
+    have = list(Bitfield.from_bytes(row.have, content.info.geometry.piece_count))
+    data = (folder / "target" / "t").read_bytes() if have else b""
+    assert all(data[n * PIECE :][:PIECE] == content.piece(n) for n in have)
+    return have
+
+
+async def test_twenty_kills_corrupt_nothing_and_lose_next_to_nothing(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    content = sample(6 * KIB * KIB + 333, PIECE)
+    content.store(tmp_path / "source")
+    metainfo = Metainfo(content.info)
+    name = metainfo.info_hash.hex()
+    most_lost = RATE * LOST_S // PIECE
+    recorded: list[int] = []
+    async with running() as seeder:
+        await seeding(seeder, metainfo, tmp_path / "source")
+        for number in range(KILLS):
+            async with _daemon(tmp_path) as daemon:
+                if number and not rng.randrange(4):
+                    await asyncio.sleep(rng.uniform(0, 0.4))  # in the middle of its start
+                    await daemon.kill()
+                    assert set(_recorded(tmp_path, content)) >= set(recorded)
+                    continue
+                async with await daemon.until_ready() as client:
+                    if not number:
+                        await client.call(
+                            schema.AddTorrent(
+                                metainfo=metainfo.encode(),
+                                save_path=str(tmp_path / "target"),
+                                peers=[str(endpoint_of(seeder))],
+                            )
+                        )
+                    before = await client.call(schema.GetTorrent(torrent=name))
+                    assert before.pieces_have >= len(recorded)
+                    await asyncio.sleep(rng.uniform(0, 0.5))
+                    seen = await client.call(schema.GetTorrent(torrent=name))
+                    log = await client.call(schema.GetLog(torrent=name))
+                    await daemon.kill()
+            assert not [line.text for line in log if "check" in line.text or line.level != "info"]
+            recorded = _recorded(tmp_path, content)
+            assert len(recorded) >= seen.pieces_have - most_lost
+        assert len(recorded) > 30  # they did get somewhere
+        async with _daemon(tmp_path, down_limit=0) as daemon, await daemon.until_ready() as client:
+            async with asyncio.timeout(20):
+                row = None
+                while row is None or row.state is not schema.TorrentState.SEEDING:
+                    row = (await client.call(schema.GetTorrent(torrent=name))).row
+            daemon.process.send_signal(signal.SIGTERM)
+            assert await daemon.process.wait() == 0
+    assert (tmp_path / "target" / "t").read_bytes() == content.data
+    assert row.downloaded < 2 * content.info.total_length
+
+
+# ── a clean stop ────────────────────────────────────────────────────────────────────────────────
+
+
+def _flip(path: Path, at: int) -> None:
+    """Damage a byte so that nobody can see it from outside."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("harm", ["modified", "deleted", "truncated", "extended", "touched"])
+async def test_only_what_disagrees_is_checked_after_a_stop(harm: str, tmp_path: Path) -> None:
+    """File `a` is damaged in secret and stays trusted, which shows that it was not read."""
+    content = sample([Layout(name, 4 * PIECE) for name in "abc"], PIECE)
+    content.store(tmp_path)
+    async with running(state_dir=tmp_path / "state") as session:
+        await seeding(session, Metainfo(content.info), tmp_path)
+    _flip(tmp_path / "t" / "a", 0)
+    b = tmp_path / "t" / "b"
+    data = bytearray(b.read_bytes())
+    match harm:
+        case "modified":
+            data[PIECE] ^= 1
+            b.write_bytes(data)
+        case "deleted":
+            b.unlink()
+        case "truncated":
+            os.truncate(b, 3 * PIECE)
+        case "extended":
+            b.write_bytes(data + b"more")
+        case "touched":
+            os.utime(b)
+    lost = {"modified": {5}, "deleted": {4, 5, 6, 7}, "truncated": {7}}.get(harm, set())
+    async with running(state_dir=tmp_path / "state") as session:
+        (torrent,) = session.torrents.values()
+        await until_state(session, torrent, State.DOWNLOADING if lost else State.SEEDING)
+        assert set(torrent.have.missing()) == lost
+        warned = [text for _, level, text in torrent.log_lines if level == "warning"]
+        assert warned == ["1 files do not look as recorded: checking them"]
+        torrent.recheck()
+        await until_state(session, torrent, State.DOWNLOADING)
+        assert set(torrent.have.missing()) == lost | {0}
+
+
+async def test_a_stop_in_the_middle_leaves_nothing_to_check(tmp_path: Path) -> None:
+    """However long ago the torrent was begun."""
+    content = sample(PIECE * 64, PIECE)
+    content.store(tmp_path / "source")
+    metainfo = Metainfo(content.info)
+    async with running() as seeder:
+        await seeding(seeder, metainfo, tmp_path / "source")
+        async with running(state_dir=tmp_path) as session:
+            session.set_limits(down=RATE)
+            torrent = await session.add(
+                metainfo, save_path=tmp_path / "target", peers=[endpoint_of(seeder)]
+            )
+            async with asyncio.timeout(20):
+                while torrent.have.count < 10:
+                    await session.facilities.disk.run(lambda: None)
+            assert torrent.record is not None
+            assert not torrent.record.is_clean
+        assert torrent.wants_to_run
+        assert torrent.record.is_clean
+        kept = torrent.have.count
+        # As if all of it had happened an hour ago.
+        state = StateDb(tmp_path / "state.db")
+        state._db.execute("UPDATE torrents SET committed_at = committed_at - 3600")
+        state.close()
+        async with running(state_dir=tmp_path) as session:
+            (torrent,) = session.torrents.values()
+            assert torrent.have.count == kept
+            await until_state(session, torrent, State.SEEDING)
+            assert not [text for _, level, text in torrent.log_lines if level != "info"]
+    assert (tmp_path / "target" / "t").read_bytes() == content.data
+
+
+async def test_a_paused_torrent_comes_back_paused(tmp_path: Path) -> None:
+    content = sample(PIECE, PIECE)
+    content.store(tmp_path)
+    async with running(state_dir=tmp_path / "state") as session:
+        torrent = await seeding(session, Metainfo(content.info), tmp_path)
+        torrent.pause()
+    async with running(state_dir=tmp_path / "state") as session:
+        (torrent,) = session.torrents.values()
+        assert torrent.state is State.PAUSED
+        assert torrent.is_complete
+        torrent.start()
+        await until_state(session, torrent, State.SEEDING)
