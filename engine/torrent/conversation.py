@@ -1,7 +1,7 @@
 """What is said on a peer connection besides blocks and requests: state, interest, extensions.
 
-Reads as the list of everything that a peer can tell (BEP 3, 6, 10, 21). Legality is the business of
-wire/peer_protocol.py; here stands what follows from a legal message.
+Reads as the list of everything that a peer can tell (BEP 3, 6, 9, 10, 21). Legality is the business
+of wire/peer_protocol.py; here stands what follows from a legal message.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from engine.core.compact import Endpoint
 from engine.core.identifiers import VERSION, InfoHash
+from engine.torrent.metadata_serving import METADATA_EXT_ID, answer_metadata
 from engine.torrent.peer import Peer
-from engine.wire import encoder
+from engine.wire import encoder, ut_metadata
 from engine.wire.extensions import ExtensionHandshake
 from engine.wire.fast_extension import allowed_fast_set
 from engine.wire.messages import (
@@ -71,6 +72,8 @@ class Conversation:
     def _extension_handshake(self, peer: Peer) -> ExtensionHandshake:
         facilities = self._swarm.facilities
         return ExtensionHandshake(
+            ids={ut_metadata.NAME: METADATA_EXT_ID},
+            metadata_size=len(self._swarm.info.raw),
             client=CLIENT,
             listen_port=facilities.listen_port() or None,
             reqq=facilities.limits.max_request_queue,
@@ -121,6 +124,8 @@ class Conversation:
                     swarm.download.on_allowed_fast(peer, index)
             case Extended(0, payload):
                 self._on_extension_handshake(peer, payload)
+            case Extended(ext_id, payload) if ext_id == METADATA_EXT_ID:
+                answer_metadata(peer, swarm.info.raw, payload)
             case _:
                 pass  # keep-alive, suggestions, a DHT port, extensions that we never offered
 

@@ -51,6 +51,7 @@ class Peer:
         "is_slow",
         "is_snubbed",
         "listens_at",
+        "metadata_given",
         "peer_id",
         "pieces",
         "protocol",
@@ -98,6 +99,8 @@ class Peer:
         self.spoke_at = now
         self.listens_at: Endpoint | None = None
         """Where an incoming peer said that it listens."""
+        self.metadata_given = 0
+        """Pieces of the info dictionary that we sent them."""
         self.unchoked_at: float | None = None
         """When we last unchoked them."""
         self.is_optimistic = False
