@@ -1,4 +1,4 @@
-"""The throttle on a real loop: what passes keeps to the limits, and the waiting are served in turn."""
+"""The throttle on a real loop: limits are kept to, and the waiting are served in turn."""
 
 from __future__ import annotations
 
