@@ -1,7 +1,6 @@
 """Nodes as addresses with an id: their compact form (BEP 5, 32), and which addresses are credible.
 
-Node lists come from strangers. An address that no node can have is left out when it is read;
-`may_be_told_of` decides who may send us into a local network.
+Node lists come from strangers: an address that no node can have is left out when it is read.
 """
 
 from __future__ import annotations
@@ -71,11 +70,6 @@ def is_local(host: str) -> bool:
         or (packed[0] == 100 and packed[1] & 0xC0 == 64)
         or packed[:2] in {b"\xa9\xfe", b"\xc0\xa8"}
     )
-
-
-def may_be_told_of(host: str, teller: str) -> bool:
-    """Say whether `teller` may name `host`: local networks are known only to those inside."""
-    return not is_local(host) or is_local(teller)
 
 
 @lru_cache(4096)

@@ -1,0 +1,58 @@
+"""When a node does what nobody asked for: pings, refreshes, expiry, and tries to join (BEP 5)."""
+
+from __future__ import annotations
+
+INTERVAL_S = 5.0
+SPARSE_INTERVAL_S = 0.5
+"""Between pings while the table has fewer good nodes than a few buckets hold."""
+REFRESH_S = 30.0
+EXPIRE_S = 60.0
+FIRST_RETRY_S = 5.0
+MAX_RETRY_S = 300.0
+
+
+class Upkeep:
+    """Times only; what is due is done by the node."""
+
+    __slots__ = ("_expire_at", "_refresh_at", "_retry_at", "_retry_s", "is_joined", "next_at")
+
+    def __init__(self, now: float) -> None:
+        self.next_at = self._retry_at = now
+        self._retry_s = FIRST_RETRY_S
+        self._refresh_at = now + REFRESH_S
+        self._expire_at = now + EXPIRE_S
+        self.is_joined = False
+
+    def done(self, now: float, *, is_urgent: bool) -> None:
+        """Must be called at the end of a round; `is_urgent`: there is more to ask soon."""
+        self.next_at = now + (SPARSE_INTERVAL_S if is_urgent else INTERVAL_S)
+
+    def hurry(self, now: float) -> None:
+        self.next_at = min(self.next_at, now + SPARSE_INTERVAL_S)
+
+    def is_expiry_due(self, now: float) -> bool:
+        """Due once, then not before the next interval is over, like `is_refresh_due`."""
+        is_due = now >= self._expire_at
+        if is_due:
+            self._expire_at = now + EXPIRE_S
+        return is_due
+
+    def is_refresh_due(self, now: float) -> bool:
+        is_due = now >= self._refresh_at
+        if is_due:
+            self._refresh_at = now + REFRESH_S
+        return is_due
+
+    def is_join_due(self, now: float) -> bool:
+        return now >= self._retry_at
+
+    def joining(self, now: float, *, is_fresh_start: bool = False) -> None:
+        """Note a try, after which the next one waits, longer each time."""
+        if is_fresh_start:
+            self._retry_s = FIRST_RETRY_S
+        self._retry_at = now + self._retry_s
+        self._retry_s = min(self._retry_s * 2, MAX_RETRY_S)
+
+    def joined(self) -> None:
+        self.is_joined = True
+        self._retry_s = FIRST_RETRY_S
