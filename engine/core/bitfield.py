@@ -52,10 +52,12 @@ class Bitfield:
         twin.count = self.count
         return twin
 
-    def assign(self, other: Bitfield) -> None:
-        """Become equal to `other`, of the same size, in place: who holds this object sees it."""
-        self._bytes[:] = other._bytes
-        self.count = other.count
+    def update(self, other: Bitfield) -> bool:
+        """Add all of `other`, of the same size; True if one was not set before."""
+        bits = int.from_bytes(self._bytes, "big") | int.from_bytes(other._bytes, "big")
+        before, self.count = self.count, bits.bit_count()
+        self._bytes[:] = bits.to_bytes(len(self._bytes), "big")
+        return self.count > before
 
     def __getitem__(self, index: int) -> bool:
         return bool(self._bytes[index >> 3] & (0x80 >> (index & 7)))

@@ -83,6 +83,8 @@ class Download:
         self.picker.peer_added(peer, peer.pieces)
         if not self._swarm.peers.drop_if_useless(peer):
             self.update_interest(peer)
+            if not peer.queue.outstanding:
+                self.refill(peer)
 
     def update_interest(self, peer: Peer) -> None:
         peer.set_interested(self.picker.is_interesting(peer.pieces))

@@ -107,7 +107,7 @@ class PeerProtocol:
                 self._check_span(index, begin, length)
             return True
         if isinstance(message, (BitfieldMessage, HaveAll, HaveNone)):
-            return self._opened(message)
+            return self._said_all(message)
         if not isinstance(message, _MAY_COME_FIRST):
             self._opening = False
         match message:
@@ -151,19 +151,22 @@ class PeerProtocol:
                 assert_never(message)
         return True
 
-    def _opened(self, message: BitfieldMessage | HaveAll | HaveNone) -> bool:
-        """Take what the peer has in one go: once at most, and before anything but extensions."""
-        if not self._opening:
-            raise ProtocolError(f"{type(message).__name__} in the middle of the conversation")
-        self._opening = False
+    def _said_all(self, message: BitfieldMessage | HaveAll | HaveNone) -> bool:
+        """Take what the peer has in one go.
+
+        BEP 3 wants that first or never, but aria2 says it again instead of many a HAVE, and who
+        hangs up on that starves it. What was had once stays had.
+        """
+        is_first, self._opening = self._opening, False
         if isinstance(message, BitfieldMessage):
             theirs = Bitfield.from_bytes(message.bits, self._geometry.piece_count)
-            self.peer_pieces.assign(theirs)
-        else:
-            self._check_fast(type(message).__name__)
-            if isinstance(message, HaveAll):
-                self.peer_pieces.assign(Bitfield.full(self._geometry.piece_count))
-        return self.peer_pieces.count > 0
+            return self.peer_pieces.update(theirs)
+        self._check_fast(type(message).__name__)
+        if isinstance(message, HaveAll):
+            return self.peer_pieces.update(Bitfield.full(self._geometry.piece_count))
+        if not is_first:
+            raise ProtocolError("HaveNone in the middle of the conversation")
+        return False
 
     def _check_fast(self, what: str) -> None:
         if not self._fast:

@@ -80,17 +80,17 @@ def test_interest_is_a_difference_of_sets(case: tuple[int, list[set[int]]]) -> N
 
 
 @given(sized_sets(how_many=2))
-def test_assign_and_copy(case: tuple[int, list[set[int]]]) -> None:
-    size, (before, after) = case
-    field, other = of(size, before), of(size, after)
+def test_update_and_copy(case: tuple[int, list[set[int]]]) -> None:
+    size, (before, more) = case
+    field, other = of(size, before), of(size, more)
     twin = field.copy()
-    field.assign(other)
-    assert field == other
-    assert field.count == len(after)
+    assert field.update(other) is bool(more - before)
+    assert field == of(size, before | more)
+    assert field.count == len(before | more)
     assert twin == of(size, before)
     field.discard(0)
     field.add(size - 1)
-    assert other == of(size, after)
+    assert other == of(size, more)
 
 
 def test_equality_minds_the_size() -> None:

@@ -121,13 +121,28 @@ def test_a_bitfield_of_wrong_length_or_with_spare_bits_is_refused(bits: bytes) -
     assert peer.peer_pieces.count == 0
 
 
+@given(st.sets(st.integers(0, 10)), st.sets(st.integers(0, 10)))
+def test_a_later_bitfield_adds_to_what_was_said(first: set[int], second: set[int]) -> None:
+    """aria2 sends one instead of twenty HAVEs."""
+    peer = protocol()
+    handed_out = peer.peer_pieces
+    for pieces, news in ((first, first), (second, second - first)):
+        field = Bitfield(11)
+        for index in pieces:
+            field.add(index)
+        assert peer.received(BitfieldMessage(field.to_bytes())) is bool(news)
+    assert set(handed_out) == first | second
+    assert handed_out.count == len(first | second)
+    assert peer.received(HaveAll()) is (len(first | second) < 11)
+    assert handed_out.is_full
+
+
 @pytest.mark.parametrize("first", [BitfieldMessage(ALL), HaveAll(), HaveNone()])
-@pytest.mark.parametrize("second", [BitfieldMessage(ALL), HaveAll(), HaveNone()])
-def test_only_one_message_may_open(first: Message, second: Message) -> None:
+def test_to_have_nothing_is_said_first_or_never(first: Message) -> None:
     peer = protocol()
     peer.received(first)
     with pytest.raises(ProtocolError, match="in the middle"):
-        peer.received(second)
+        peer.received(HaveNone())
 
 
 @pytest.mark.parametrize(
@@ -156,11 +171,13 @@ def test_what_many_clients_send_before_the_bitfield_is_allowed(before: Message) 
     ],
     ids=repr,
 )
-def test_a_bitfield_in_the_middle_is_refused(before: Message) -> None:
+def test_a_bitfield_in_the_middle_counts(before: Message) -> None:
     peer = protocol()
     peer.received(before)
+    assert peer.received(BitfieldMessage(ALL)) is True
+    assert peer.peer_pieces.is_full
     with pytest.raises(ProtocolError, match="in the middle"):
-        peer.received(BitfieldMessage(ALL))
+        peer.received(HaveNone())
 
 
 @pytest.mark.parametrize("message", FAST_ONLY, ids=repr)
