@@ -70,6 +70,7 @@ class Aria2Client(ProgramClient):
             "seed-ratio": "0.0",
             "check-integrity": "true",
             "file-allocation": "none",
+            "max-concurrent-downloads": "100",
             "follow-torrent": "false",
             "rpc-save-upload-metadata": "false",
             "enable-rpc": "true",

@@ -17,6 +17,7 @@ MANY_FILES = {
     ("disc 1", "track 01.bin"): 700_001,
     ("disc 1", "träck 02.bin"): 16_384,
     ("disc 2", "track 01.bin"): 32_768 * 9,
+    ("disc 2", "bonus", "映画 🎬", "ünï.bin"): 12_345,
 }
 """Edges: one byte, nothing at all, a block, whole pieces, a file that ends inside a piece."""
 

@@ -9,7 +9,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -120,6 +120,16 @@ def free_port(host: str) -> int:
     raise ClientError(f"no free port on {host}")
 
 
+def own_environment(home: Path) -> dict[str, str]:
+    """The environment of a program that must not see the user's settings nor use a proxy."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if "proxy" not in name.lower() and not name.startswith(("SEEDWRIGHT_", "XDG_"))
+    }
+    return kept | {"HOME": str(home)}
+
+
 class ProgramClient:
     """A client that is a program of its own: start, log, end."""
 
@@ -131,12 +141,11 @@ class ProgramClient:
         self._process: asyncio.subprocess.Process | None = None
         self._log = Path()
 
-    async def _run(self, directory: Path, *command: str) -> None:
+    async def _run(
+        self, directory: Path, *command: str, environ: Mapping[str, str] | None = None
+    ) -> None:
         self._log = directory / "log.txt"
-        environment = {
-            name: value for name, value in os.environ.items() if "proxy" not in name.lower()
-        }
-        environment["HOME"] = str(directory)
+        environment = own_environment(directory) | dict(environ or {})
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command,

@@ -11,7 +11,7 @@ import pytest
 from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash
 from engine.core.metainfo import Metainfo
-from engine.tracker.app import TrackerApp, TrackerSettings
+from engine.tracker.app import TrackerApp
 from tests.interop.clients import (
     LOOPBACK,
     START_S,
@@ -25,21 +25,12 @@ from tests.interop.clients import (
     running,
 )
 from tests.interop.content import Content, many_files, single_file
+from tests.interop.our_tracker import tracker_on, urls_of
 from tests.interop.own_network import address, run_in_own_network
 
 TRANSFER_S = 60.0
 
 pytestmark = pytest.mark.timeout(200)
-
-
-def tracker_on(host: str) -> TrackerApp:
-    return TrackerApp(
-        TrackerSettings(http=f"{host}:0", udp=f"{host}:0", interval_s=2, min_interval_s=1)
-    )
-
-
-def urls_of(tracker: TrackerApp, scheme: str) -> list[str]:
-    return [url for url in tracker.addresses.announce_urls if url.startswith(scheme)]
 
 
 async def transfer(
