@@ -1,4 +1,4 @@
-"""A child of ours that tells events as lines of JSON: start it, wait for events, end it by its id."""
+"""A child that tells events as lines of JSON: start it, wait for events, end it by its id."""
 
 from __future__ import annotations
 

@@ -30,13 +30,16 @@ class FixedTracker:
         self.url = f"http://127.0.0.1:{port}/announce"
 
     def name(self, peers: Sequence[Endpoint]) -> None:
-        """Name these to whoever asks from now on."""
+        """Name these to whoever asks from now on, except itself."""
         self._peers = list(peers)
 
     async def _announce(self, request: web.Request) -> web.Response:
+        # rTorrent, told of itself, often never dials the others.
+        asker = request.query.get("port", "")
+        others = [peer for peer in self._peers if str(peer.port) != asker]
         reply: dict[str, bencode.Encodable] = {
             "interval": _INTERVAL_S,
-            "peers": pack(self._peers)[0],
+            "peers": pack(others)[0],
         }
         return web.Response(body=bencode.encode(reply), content_type="text/plain")
 

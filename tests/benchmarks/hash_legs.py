@@ -41,8 +41,9 @@ async def _recheck(bench: Bench, client: str) -> dict[str, float]:
         bench.running(bench.kinds[client](), folder / "client") as checker,
         bench.measured([checker]) as watch,
     ):
+        torrent = bench.torrent_for(checker, payload.torrent, folder)
         began = time.monotonic()
-        await checker.add(payload.torrent, payload.folder)
+        await checker.add(torrent, payload.folder)
         ended = await checker.seeding(1, bench.patience(payload.size))
     return {
         "speed": payload.size / 1e6 / (ended - began),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from engine.core.identifiers import InfoHash
 from tests.benchmarks.bench import Bench, Leg, Measure, Sizes
 from tests.benchmarks.child import BenchmarkError
 from tests.benchmarks.clients import Client, Libtorrent, Seedwright, info_hash_of
-from tests.benchmarks.process_figures import KIB_PER_MIB, cpu_s, memory
 from tests.benchmarks.payloads import SMALL_TORRENT_BYTES
+from tests.benchmarks.process_figures import KIB_PER_MIB, cpu_s, memory
 from tests.benchmarks.scripted_peers import IdlePeer, answers_for
 
 _SETTLE_S = 3.0
@@ -46,13 +47,15 @@ async def _idle_peers(bench: Bench, client: str) -> dict[str, float]:
         bench.running(bench.kinds[client](), folder / "client") as seed,
     ):
         for path in paths:
-            await seed.add(path, data)
+            await seed.add(bench.torrent_for(seed, path, folder), data)
         await seed.seeding(count, bench.patience(0))
         hashes = [info_hash_of(path) for path in paths]
         try:
             async with bench.measured([seed]):
                 for number, peer in enumerate(peers):
-                    await peer.connect(seed.endpoint, hashes[number % count])
+                    # One that is refused shows in `connected`.
+                    with contextlib.suppress(OSError, EOFError, BenchmarkError):
+                        await peer.connect(seed.endpoint, hashes[number % count])
                 await asyncio.sleep(_SETTLE_S)
                 share = await _share_of_core(seed.pid, bench.sizes.idle_s)
             return {

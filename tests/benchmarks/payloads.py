@@ -39,12 +39,6 @@ class Payload:
     def info_hash(self) -> InfoHash:
         return self.metainfo.info_hash
 
-    def with_tracker(self, url: str, at: Path) -> Path:
-        """Write its torrent with a tracker; the info-hash stays."""
-        info = self.metainfo.info.raw
-        at.write_bytes(b"d8:announce%d:%b4:info%be" % (len(url), url.encode(), info))
-        return at
-
     def is_copy(self, folder: Path) -> bool:
         """Compare what a client made in `folder` with the hashes, piece by piece."""
         info = self.metainfo.info
@@ -137,6 +131,14 @@ class Payloads:
             torrent.write_bytes(b"d4:info%be" % metainfo.info.raw)
             self._made[key] = Payload(data.parent, torrent, metainfo)
         return self._made[key]
+
+
+def with_tracker(torrent: Path, url: str, folder: Path) -> Path:
+    """Write a torrent with a tracker into `folder`; the info-hash stays."""
+    info = Metainfo.parse(torrent.read_bytes()).info
+    tracked = folder / f"{info.info_hash.hex()}.torrent"
+    tracked.write_bytes(b"d8:announce%d:%b4:info%be" % (len(url), url.encode(), info.raw))
+    return tracked
 
 
 def room_for(needed_bytes: int, folder: Path) -> bool:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import struct
 import time
+from typing import BinaryIO
 
 from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash
@@ -15,20 +16,21 @@ from tests.benchmarks.payloads import Payload
 
 _HANDSHAKE = struct.Struct(">B19s8s20s20s")
 _REQUEST = struct.Struct(">III")
-_INTERESTED, _REQUEST_ID, _PIECE = 2, 6, 7
+_PROTOCOL = b"BitTorrent protocol"
+_REQUEST_ID, _PIECE = 6, 7
 _UNCHOKE = b"\0\0\0\1\1"
 _TIMEOUT_S = 20.0
 
 
 def _handshake(info_hash: InfoHash) -> bytes:
     peer_id = b"-XX0001-" + os.urandom(12)
-    return _HANDSHAKE.pack(19, b"BitTorrent protocol", bytes(8), bytes(info_hash), peer_id)
+    return _HANDSHAKE.pack(19, _PROTOCOL, bytes(8), bytes(info_hash), peer_id)
 
 
 async def _hear_handshake(reader: asyncio.StreamReader, info_hash: InfoHash) -> None:
-    _, _, _, answered, _ = _HANDSHAKE.unpack(await reader.readexactly(_HANDSHAKE.size))
-    if answered != bytes(info_hash):
-        raise BenchmarkError("a peer answers for another torrent")
+    _, protocol, _, answered, _ = _HANDSHAKE.unpack(await reader.readexactly(_HANDSHAKE.size))
+    if protocol != _PROTOCOL or answered != bytes(info_hash):
+        raise BenchmarkError("a peer that speaks of something else")
 
 
 class ReadyPeer:
@@ -64,27 +66,33 @@ class ReadyPeer:
         full = bytearray(b"\xff" * ((pieces + 7) // 8))
         if pieces % 8:
             full[-1] = 0xFF << (8 - pieces % 8) & 0xFF
-        with (
-            contextlib.suppress(OSError, asyncio.IncompleteReadError),
-            self._data.open("rb") as data,
-        ):
-            if is_caller:
-                writer.write(_handshake(info_hash))
-            await _hear_handshake(reader, info_hash)
-            if not is_caller:
-                writer.write(_handshake(info_hash))
-            writer.write(struct.pack(">IB", len(full) + 1, 5) + full + _UNCHOKE)
-            while True:
-                (length,) = struct.unpack(">I", await reader.readexactly(4))
-                message = await reader.readexactly(length)
-                if length == 13 and message[0] == _REQUEST_ID:
-                    index, begin, count = _REQUEST.unpack(message[1:])
-                    data.seek(index * self._payload.metainfo.info.piece_length + begin)
-                    head = struct.pack(">IBII", 9 + count, _PIECE, index, begin)
-                    writer.write(head + data.read(count))
-                    if not self.first_sent_at.done():
-                        self.first_sent_at.set_result(time.monotonic())
-        writer.close()
+        expected = (OSError, asyncio.IncompleteReadError, BenchmarkError)
+        try:
+            with contextlib.suppress(*expected), self._data.open("rb") as data:
+                if is_caller:
+                    writer.write(_handshake(info_hash))
+                # aria2 tries encryption first, and again without when it is hung up on.
+                await _hear_handshake(reader, info_hash)
+                if not is_caller:
+                    writer.write(_handshake(info_hash))
+                writer.write(struct.pack(">IB", len(full) + 1, 5) + full + _UNCHOKE)
+                await self._answer(reader, writer, data)
+        finally:
+            writer.close()
+
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: BinaryIO
+    ) -> None:
+        while True:
+            (length,) = struct.unpack(">I", await reader.readexactly(4))
+            message = await reader.readexactly(length)
+            if length == 13 and message[0] == _REQUEST_ID:
+                index, begin, count = _REQUEST.unpack(message[1:])
+                data.seek(index * self._payload.metainfo.info.piece_length + begin)
+                head = struct.pack(">IBII", 9 + count, _PIECE, index, begin)
+                writer.write(head + data.read(count))
+                if not self.first_sent_at.done():
+                    self.first_sent_at.set_result(time.monotonic())
 
     async def stop(self) -> None:
         if self._server is not None:

@@ -62,10 +62,9 @@ async def transfer(
             ]
 
         seeds = await started(seeders, "seed")
-        torrent = payload.with_tracker(bench.tracker.url, folder / "tracked.torrent")
         for seed in seeds:
-            by_tracker = seed.learns is Learns.BY_TRACKER
-            await seed.add(torrent if by_tracker else payload.torrent, payload.folder)
+            torrent = bench.torrent_for(seed, payload.torrent, folder)
+            await seed.add(torrent, payload.folder)
         for seed in seeds:
             await seed.seeding(1, patience)
         leeches = await started(leechers, "leech")
@@ -77,11 +76,11 @@ async def transfer(
             began = time.monotonic()
             peers = [seed.endpoint for seed in seeds]
             for number, leech in enumerate(leeches):
-                by_tracker = leech.learns is Learns.BY_TRACKER
+                # Not every client makes more than one missing folder.
+                (save_to / str(number)).mkdir()
                 told = peers if leech.learns is Learns.TOLD else []
-                await leech.add(
-                    torrent if by_tracker else payload.torrent, save_to / str(number), peers=told
-                )
+                torrent = bench.torrent_for(leech, payload.torrent, folder)
+                await leech.add(torrent, save_to / str(number), peers=told)
                 peers = [*peers, leech.endpoint]
             async with _dialled(seeds, leeches, payload):
                 ends = await asyncio.gather(*(leech.seeding(1, patience) for leech in leeches))
@@ -243,9 +242,7 @@ async def _first_byte(bench: Bench, client: str) -> dict[str, float]:
             bench.running(bench.kinds[client](), folder / "client") as leech,
         ):
             bench.tracker.name([ready.endpoint])
-            torrent = payload.torrent
-            if leech.learns is Learns.BY_TRACKER:
-                torrent = payload.with_tracker(bench.tracker.url, folder / "tracked.torrent")
+            torrent = bench.torrent_for(leech, payload.torrent, folder)
             await asyncio.sleep(1.0)
             began = time.monotonic()
             told: list[Endpoint] = [ready.endpoint] if leech.learns is Learns.TOLD else []
