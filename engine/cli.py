@@ -123,6 +123,12 @@ class Root(click.RichGroup):
             for name, entry in entries.items():
                 self.add_command(LazyCommand(name, entry))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click itself would print an empty line, too
+            raise click.Abort from None
+
     def format_epilog(self, ctx: click.RichContext, formatter: click.RichHelpFormatter) -> None:  # type: ignore[override]
         examples = [
             ("seedwright get debian.torrent -o ~/Downloads", "Download, verify, exit:"),

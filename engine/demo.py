@@ -69,7 +69,7 @@ class Member:
 
     @property
     def socket(self) -> Path:
-        return self.folder / "engine.sock"
+        return _socket_of(self.folder)
 
 
 @dataclass(slots=True)
@@ -174,7 +174,7 @@ class Swarm:
             *(("--set", setting) if setting else ()),
         ]
         process = await processes.start_engine(
-            folder / "engine.sock", folder / "daemon.log", arguments, environ=self._environ()
+            _socket_of(folder), folder / "daemon.log", arguments, environ=self._environ()
         )
         self._processes.append(process)
         return Member(name, folder, process)
@@ -184,6 +184,11 @@ class Swarm:
         kept = {key: value for key, value in os.environ.items() if not _is_ours(key)}
         home = os.fspath(self.folder)
         return kept | {"XDG_STATE_HOME": home, "XDG_CONFIG_HOME": home, "XDG_RUNTIME_DIR": home}
+
+
+def _socket_of(folder: Path) -> Path:
+    """Beside the folder: the path of a socket must be short."""
+    return folder.with_suffix(".sock")
 
 
 def _is_ours(variable: str) -> bool:

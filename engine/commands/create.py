@@ -19,7 +19,7 @@ from engine.errors import InputError, StorageError
 from engine.setting_kinds import Size
 from engine.storage.creator import MIN_PIECE_LENGTH
 from engine.storage.creator import create as describe
-from tui.format import count, duration, percent, plural, rate, size
+from tui.format import duration, percent, plural, rate, size
 
 CREATED_BY = "seedwright 0.1.0"
 SCHEMES = ("http", "https", "udp")
@@ -180,7 +180,7 @@ def _tell(target: Path, metainfo: Metainfo, *, as_json: bool) -> None:
             ("torrent", str(target)),
             ("info-hash", str(info.info_hash)),
             ("content", f"{info.name}, {plural(files, 'file')}"),
-            ("size", f"{size(info.total_length)} ({count(info.total_length)} bytes)"),
+            ("size", f"{size(info.total_length)} ({info.total_length:,} bytes)"),
             ("pieces", f"{pieces} of {size(info.piece_length)}"),
         ]
     )

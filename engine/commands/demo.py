@@ -12,7 +12,6 @@ from engine.commands.help import command, option
 from engine.commands.output import say
 from engine.demo import Plan, swarm
 from engine.setting_kinds import Rate, Size, Whole
-from tui.format import count
 
 _RATE = Rate()
 
@@ -64,7 +63,7 @@ def demo(headless: bool, size: int, leechers: int, rate: int) -> None:
         asyncio.run(running.start(say))
         if headless:
             asyncio.run(running.watch(say))
-            say(f"{count(running.compare())} files compared, all as published")
+            say(f"{running.compare():,} files compared, all as published")
         else:
             from tui.app import run  # loaded late: Textual is the largest thing here
 

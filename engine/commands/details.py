@@ -11,7 +11,7 @@ from engine.commands.connection import ask
 from engine.commands.help import command
 from engine.commands.output import Column, Styled, date, say, say_facts, say_json, say_table
 from engine.control import schema
-from tui.format import count, duration, limit, percent, plural, rate, ratio, short_rate, size
+from tui.format import duration, limit, percent, plural, rate, ratio, short_rate, size
 
 TRACKER_COLOURS: Final = {
     schema.TrackerState.IDLE: "bright_black",
@@ -34,7 +34,7 @@ def info(torrent: str, socket_path: Path | None, as_json: bool) -> None:
         say_json(told)
         return
     row = told.row
-    pieces = f"{count(told.pieces_have)} of {count(told.piece_count)}"
+    pieces = f"{told.pieces_have:,} of {told.piece_count:,}"
     created = " ".join(filter(None, (date(told.created_at), _by(told.created_by))))
     say_facts(
         [
@@ -175,7 +175,7 @@ def _tracker_cells(tracker: schema.TrackerRow) -> list[str | Styled]:
 
 
 def _number(value: Any) -> str:
-    return "" if value is None else count(value)
+    return "" if value is None else f"{value:,}"
 
 
 @command("log", examples=(("seedwright log debian", "Its last 200 events"),))

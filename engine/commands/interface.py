@@ -38,7 +38,8 @@ async def engine_for(socket_path: Path | None, *, may_start: bool) -> Path:
     if not may_start:
         raise EngineUnreachable(f"no engine runs at {path}; start one with `seedwright daemon`")
     state = absolute(settings.state_dir or default_state_dir(os.environ))
-    await processes.start_engine(path, state / LOG_FILE)
+    process = await processes.start_engine(path, state / LOG_FILE)
+    process.returncode = 0  # it outlives us: nobody waits for it
     return path
 
 

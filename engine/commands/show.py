@@ -13,7 +13,7 @@ from engine.commands.help import command
 from engine.commands.output import date, say, say_facts, say_json, terminal_width
 from engine.core.metainfo import FileEntry, Metainfo
 from engine.session.source import load_source
-from tui.format import count, fit, plural, size
+from tui.format import fit, plural, size
 
 
 @command(
@@ -73,7 +73,7 @@ def _tell(metainfo: Metainfo) -> None:
         [
             ("name", info.name),
             ("info-hash", str(info.info_hash)),
-            ("size", f"{size(info.total_length)} ({count(info.total_length)} bytes)"),
+            ("size", f"{size(info.total_length)} ({info.total_length:,} bytes)"),
             ("pieces", f"{pieces} of {size(info.piece_length)}"),
             ("private", "yes: peers come from its trackers only" if info.is_private else "no"),
             ("comment", metainfo.comment),

@@ -1,0 +1,97 @@
+"""`config`: every setting, where it came from, and a file that keeps what it does not know."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from engine.commands.config import as_toml
+from engine.errors import SettingsError
+from engine.settings import KINDS
+from tests.commands.conftest import Run
+
+
+@pytest.fixture
+def file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "config.toml"
+    monkeypatch.setenv("SEEDWRIGHT_CONFIG", str(path))
+    return path
+
+
+def test_every_value_says_where_it_came_from(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text('[transfer]\nup_limit = "1MiB/s"\ndown_limit = "2MiB/s"\n[a]\nb = 1\n')
+    monkeypatch.setenv("SEEDWRIGHT_TRANSFER_DOWN_LIMIT", "3MiB/s")
+    told = run("config", "--set", "network.half_open=9", "--json").json
+    assert list(told) == list(KINDS)
+    assert told["transfer.up_limit"] == {"value": "1MiB/s", "from": "file", "name": str(file)}
+    assert told["transfer.down_limit"] == {
+        "value": "3MiB/s",
+        "from": "environment",
+        "name": "SEEDWRIGHT_TRANSFER_DOWN_LIMIT",
+    }
+    assert told["network.half_open"] == {"value": "9", "from": "flag", "name": "--set"}
+    assert told["network.listen"]["from"] == "default"
+
+    text = run("config")
+    assert "seedwright" not in text.err
+    assert "no section 'a'" in text.err
+    lines = {line.split()[0]: line for line in text.out.splitlines()}
+    assert lines["transfer.up_limit"].split()[1:3] == ["1MiB/s", "file"]
+    assert lines["daemon.socket"].split()[1:] == ["(standard)", "default"]
+
+
+def test_set_and_unset_keep_the_rest(run: Run, file: Path) -> None:
+    assert run("config", "path").out == f"{file}\n"
+    assert run("config", "set", "transfer.up_limit", "2MiB/s").code == 0
+    done = run("config", "set", "storage.preallocate", "yes")
+    assert done.out == f"storage.preallocate = true in {file}\n"
+    assert run("config", "set", "network.half_open", "12").code == 0
+    file.write_text(file.read_text() + "[future]\nkept = true\n")
+    assert run("config", "set", "network.listen", "10.0.0.1:0").code == 0
+    assert tomllib.loads(file.read_text()) == {
+        "transfer": {"up_limit": "2MiB/s"},
+        "storage": {"preallocate": True},
+        "network": {"half_open": 12, "listen": "10.0.0.1:0"},
+        "future": {"kept": True},
+    }
+    assert run("config", "unset", "network.listen").code == 0
+    assert "listen" not in file.read_text()
+    assert run("config", "--json").json["network.listen"]["from"] == "default"
+
+
+def test_another_file(run: Run, file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "new" / "other.toml"
+    assert run("config", "--config", other, "path").out == f"{other}\n"
+    assert run("config", "--config", other, "set", "trackers.numwant", "5").code == 0
+    assert tomllib.loads(other.read_text()) == {"trackers": {"numwant": 5}}
+    assert run("config", "--config", other, "--json").json["trackers.numwant"]["value"] == "5"
+    assert not file.exists()
+
+
+def test_wrong_settings_change_nothing(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("config", "set", "no.such", "1").is_error(2, "no.such")
+    assert run("config", "set", "transfer.up_limt", "1").is_error(2, "did you mean transfer.up_")
+    assert run("config", "set", "transfer.up_limit", "fast").is_error(2, "fast", "10MiB/s")
+    assert run("config", "unset", "no.such").is_error(2, "no.such")
+    assert not file.exists()
+    file.write_text("this is no TOML")
+    assert run("config").is_error(2, str(file))
+    assert run("config", "set", "transfer.up_limit", "1").is_error(2, str(file))
+    assert file.read_text() == "this is no TOML"
+    file.write_text("")
+    monkeypatch.setenv("SEEDWRIGHT_TRANSFER_UP_LIMT", "1")
+    assert run("config").is_error(2, "SEEDWRIGHT_TRANSFER_UP_LIMIT")
+
+
+def test_values_are_written_as_toml_has_them() -> None:
+    assert as_toml("storage.preallocate", "on") is True
+    assert as_toml("storage.disk_threads", "3") == 3
+    assert as_toml("storage.buffer_bytes", "32MiB") == "32MiB"
+    with pytest.raises(SettingsError):
+        as_toml("storage.disk_threads", "three")

@@ -1,0 +1,68 @@
+"""How commands explain themselves: arguments, grouped options, defaults, examples."""
+
+from __future__ import annotations
+
+import pytest
+import rich_click as click
+
+from engine.commands import help as help_page
+
+
+@help_page.command("bake", examples=(("bake bread", "Bread"), ("bake a cake", "A cake")))
+@click.argument("what", help="What to bake.")
+@help_page.option("--heat", metavar="DEGREES", default="180", help="How hot.")
+@help_page.option("--oven", metavar="NAME", default_text="the nearest", help="Where [::].")
+@help_page.option("--salt", metavar="N", default_text="none", help="How much.", panel="Spices")
+def bake(what: str, heat: str, oven: str, salt: str) -> None:
+    """Bake something."""
+
+
+@help_page.command("dig", examples=(("dig deeper than anybody before", "A hole"),))
+def dig() -> None:
+    """Dig a hole."""
+
+
+def _help(
+    command: click.Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    monkeypatch.setenv("COLUMNS", "80")
+    group = click.RichGroup(
+        name="home",
+        commands={command.name or "": command},
+        context_settings={"rich_help_config": help_page.STYLE},
+    )
+    group.main([command.name or "", "--help"], "home", standalone_mode=False)
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_help_has_everything_in_order(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _help(bake, capsys, monkeypatch) == [
+        "Usage: home bake [OPTIONS] WHAT",
+        "",
+        "Bake something.",
+        "",
+        "Arguments:",
+        "  WHAT  What to bake.",
+        "",
+        "Options:",
+        "  --heat DEGREES  How hot. [default: 180]",
+        "  --oven NAME     Where [::]. [default: the nearest]",
+        "  --help          Show this message and exit.",
+        "",
+        "Spices:",
+        "  --salt N  How much. [default: none]",
+        "",
+        "Examples:",
+        "  bake bread   Bread",
+        "  bake a cake  A cake",
+        "",
+    ]
+
+
+def test_long_examples_stand_below_what_they_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = _help(dig, capsys, monkeypatch)
+    assert lines[-4:] == ["Examples:", "  A hole", "    dig deeper than anybody before", ""]
