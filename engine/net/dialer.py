@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 from engine.core.compact import Endpoint
@@ -42,7 +43,9 @@ class Dialer:
             raise PeerTimeoutError(f"{peer}: no connection within {timeout_s:.0f} s") from error
         except OSError as error:
             sock.close()
-            raise PeerError(f"{peer}: {error.strerror or error}") from error
+            # asyncio puts its own words in place of the system's.
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise PeerError(f"{peer}: {why}") from error
         except BaseException:
             sock.close()
             raise

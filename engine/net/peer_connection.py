@@ -15,6 +15,7 @@ import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Protocol
 
 from engine.core.compact import Endpoint, endpoint
@@ -148,6 +149,11 @@ class PeerConnection:
             self._flush_scheduled = True
             self._loop.call_soon(self._scheduled_flush)
 
+    @property
+    def pending_writes(self) -> int:
+        """How many pieces of data wait; each costs memory beyond its bytes."""
+        return len(self._pending)
+
     def _scheduled_flush(self) -> None:
         self._flush_scheduled = False
         self.flush()
@@ -163,8 +169,8 @@ class PeerConnection:
                 if len(self._pending) == 1:
                     count = self._socket.send(self._pending[0][0])
                 else:
-                    batch = [view for view, _ in self._pending]
-                    count = self._socket.sendmsg(batch[:_IOV_MAX])
+                    batch = [view for view, _ in islice(self._pending, _IOV_MAX)]
+                    count = self._socket.sendmsg(batch)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 _KEEP_ALIVE_S = 100.0
 _MAX_UNSENT_BYTES = 4 * 1024 * 1024
-"""Far more than a batch of blocks and a have for every piece that we get meanwhile."""
+_MAX_UNSENT_MESSAGES = 16 * 1024
+"""Beyond what the kernel holds: far more than a batch of blocks, and a have for every piece that
+we get while the peer pauses."""
 SILENCE_LIMIT_S = 150.0
 """Peers keep alive every two minutes at least (BEP 3); one that does not is gone."""
 
@@ -113,7 +115,8 @@ class Peer:
     # ── what the connection tells ───────────────────────────────────────────────────────────────
 
     def on_data(self, data: memoryview) -> None:
-        if self.connection.pending_bytes > _MAX_UNSENT_BYTES:
+        unsent = self.connection.pending_bytes
+        if unsent > _MAX_UNSENT_BYTES or self.connection.pending_writes > _MAX_UNSENT_MESSAGES:
             raise PeerError(f"{self.connection.remote} asks and does not read the answers")
         swarm = self.swarm
         download, upload = swarm.download, swarm.upload
