@@ -4,6 +4,7 @@
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 ARGS ?=
+LEG ?= download
 PYTHON ?=
 
 VENV := .venv
@@ -36,6 +37,8 @@ help:
 	  '  make test              run the tests; ARGS="tests/wire -k decoder" picks some' \
 	  '  make check             all that a change must pass: format, lint, types, tests' \
 	  '  make format            lay out the code and fix what can be fixed' \
+	  '  make bench             measure against other clients; ARGS=--quick sees if all works' \
+	  '  make profile LEG=seed  find where the time goes in one leg of it' \
 	  '  make bep-table         bring the table of BEPs in engine/README.md up to date' \
 	  '  make picture           draw the picture of the interface in README.md anew' \
 	  '  make lock              pin what pyproject.toml asks for; ARGS=--upgrade renews the pins' \
@@ -66,6 +69,12 @@ check: $(DEV)
 format: $(DEV)
 	@$(BIN)/ruff check --quiet --fix-only
 	@$(BIN)/ruff format --quiet
+
+bench: $(DEV)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+profile: $(DEV)
+	@$(BIN)/python -m tests.benchmarks.profile --legs $(LEG) $(ARGS)
 
 bep-table: $(DEV)
 	@$(BIN)/python -m tests.architecture.bep_table
