@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from engine.core.compact import Endpoint
-from engine.core.identifiers import InfoHash
 from engine.errors import PeerError, PeerTimeoutError
 from engine.net.peer_connection import PeerConnection
 from engine.swarm.peer_list import PeerList, PeerSource
-from engine.torrent.greeting import Greeting
+from engine.torrent.calling import Calling
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
 from engine.wire.handshake import Handshake
 
@@ -32,8 +31,7 @@ class Peers:
     """The connected peers of one torrent and the addresses of those that could be."""
 
     __slots__ = (
-        "_dialling",
-        "_greeting",
+        "_calling",
         "_our_host",
         "_seen_as",
         "_swarm",
@@ -45,9 +43,13 @@ class Peers:
         self._swarm = swarm
         self.known = known
         self.connected: dict[Peer, None] = {}
-        self._dialling: set[Endpoint] = set()
-        self._greeting: set[PeerConnection] = set()
-        """Connections we made that have not answered our handshake."""
+        self._calling = Calling(
+            swarm.facilities,
+            known,
+            swarm.info_hash,
+            greeted=self._on_greeted,
+            is_connected=self._is_connected,
+        )
         self._seen_as: dict[str, str] = {}
         """An address of ours that was claimed → the host that claimed it first."""
         self._our_host = ""
@@ -64,76 +66,14 @@ class Peers:
     def dial_more(self) -> None:
         """Dial as many known addresses as the limits allow."""
         swarm = self._swarm
-        limits, count = swarm.facilities.limits, swarm.facilities.connections
-        room = min(
-            limits.half_open - count.dialling,
-            limits.max_connections - count.open - count.dialling,
-            limits.max_connections_per_torrent - len(self.connected) - len(self._dialling),
-        )
-        if room <= 0 or not swarm.is_running:
-            return
-        now = swarm.now()
-        for endpoint in self.known.candidates(now, room, seeding=swarm.have.is_full):
-            if not swarm.facilities.dialer.can_reach(endpoint):
-                self.known.disconnected(endpoint, now, failed=True)
-                continue
-            self.known.dialling(endpoint, now)
-            self._dialling.add(endpoint)
-            count.dialling += 1
-            swarm.facilities.spawn(self._dial(endpoint))
-
-    async def _dial(self, endpoint: Endpoint) -> None:
-        swarm = self._swarm
-        try:
-            sock = await swarm.facilities.dialer.dial(endpoint)
-        except PeerError as error:
-            log.debug("%s: %s", swarm.name, error)
-            self._dial_failed(endpoint)
-            return
-        finally:
-            swarm.facilities.connections.dialling -= 1
-            self._dialling.discard(endpoint)
-        if swarm.is_closed:
-            sock.close()
-            return
-        try:
-            connection = PeerConnection(
-                swarm.facilities.loop, sock, swarm.facilities.receive_buffer
-            )
-        except OSError:  # reset before we could ask who it is
-            sock.close()
-            self._dial_failed(endpoint)
-            return
-        swarm.facilities.connections.open += 1
-        greeting = Greeting(
-            swarm.facilities.loop,
-            connection,
-            answer=lambda _hash: swarm.our_handshake(),
-            greeted=self._on_greeted,
-            failed=lambda error: self._greeting_failed(connection, endpoint, error),
-        )
-        self._greeting.add(connection)
-        connection.start(greeting)
-        try:
-            greeting.call(swarm.info_hash)
-        except PeerError as error:
-            connection.close(error)
-
-    def _greeting_failed(
-        self, connection: PeerConnection, endpoint: Endpoint, error: Exception | None
-    ) -> None:
-        self._greeting.discard(connection)
-        log.debug("%s: %s did not greet: %s", self._swarm.name, endpoint, error)
-        self._swarm.facilities.connections.open -= 1
-        if not any(peer.dial_address == endpoint for peer in self.connected):
-            self._dial_failed(endpoint)
-
-    def _dial_failed(self, endpoint: Endpoint) -> None:
-        self.known.disconnected(endpoint, self._swarm.now(), failed=True)
+        if swarm.is_running:
+            self._calling.call_more(self._limit() - len(self.connected), seeding=swarm.have.is_full)
 
     def _on_greeted(self, connection: PeerConnection, handshake: Handshake, rest: bytes) -> None:
-        self._greeting.discard(connection)
         self.attach(connection, handshake, rest, is_incoming=False)
+
+    def _is_connected(self, endpoint: Endpoint) -> bool:
+        return any(peer.dial_address == endpoint for peer in self.connected)
 
     # ── connected ───────────────────────────────────────────────────────────────────────────────
 
@@ -145,8 +85,6 @@ class Peers:
         """
         swarm = self._swarm
         remote, now = connection.remote, swarm.now()
-        if handshake.info_hash != InfoHash(swarm.info_hash[:20]):
-            raise PeerError(f"{remote} answered for another torrent")
         if handshake.peer_id == swarm.facilities.peer_id:
             self.known.ban(remote)
             raise PeerError(f"{remote} is ourselves")
@@ -200,7 +138,7 @@ class Peers:
     @property
     def are_few(self) -> bool:
         """True if more addresses are needed to fill our places."""
-        return len(self.connected) + len(self._dialling) < min(FEW_PEERS, self._limit()) and (
+        return len(self.connected) + self._calling.count < min(FEW_PEERS, self._limit()) and (
             self.known.next_try_at() > self._swarm.now()
         )
 
@@ -285,7 +223,6 @@ class Peers:
         self.dial_more()
 
     def close(self) -> None:
-        for connection in list(self._greeting):
-            connection.close(None)
+        self._calling.close()
         for peer in list(self.connected):
             peer.connection.close(None)
