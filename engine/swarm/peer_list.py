@@ -237,6 +237,25 @@ class PeerList:
         wait_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** (min(known.failures, 16) - 1))
         known.next_try_at = now + wait_s * self._rng.uniform(0.8, 1.2)
 
+    def set_aside(self, endpoint: Endpoint, until: float) -> None:
+        """Count a connection, or the try to make one, as over through no fault of the peer.
+
+        It is not offered before `until`; nothing is held against it.
+        """
+        known = self._known.get(endpoint)
+        if known is not None:
+            known.is_busy = False
+            known.connected_at = None
+            known.next_try_at = until
+            self._quiet_until = -math.inf
+
+    def recall(self) -> None:
+        """Offer all again that have not failed, as when we want something else of them."""
+        for peer in self._known.values():
+            if not peer.failures:
+                peer.next_try_at = -math.inf
+        self._quiet_until = -math.inf
+
     # ── banning ─────────────────────────────────────────────────────────────────────────────────
 
     def ban(self, endpoint: Endpoint) -> None:

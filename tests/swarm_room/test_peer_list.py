@@ -236,3 +236,21 @@ def test_candidates_are_exactly_what_is_due(steps: list[tuple[str, int]]) -> Non
         assert all(candidate in peers for candidate in candidates)
         assert bool(candidates) == (peers.next_try_at() <= now)
         assert busy <= {address(n) for n in range(10) if address(n) in peers}
+
+
+def test_who_is_set_aside_has_not_failed_and_can_be_recalled() -> None:
+    peers = listing(2)
+    fail(peers, address(0), 0.0)
+    peers.dialling(address(1), 0.0)
+    peers.connected(address(1), 1.0)
+    assert peers.candidates(1.0, 9) == []
+    peers.set_aside(address(1), 50.0)
+    assert peers.candidates(49.0, 9) == [address(0)]
+    assert peers.candidates(50.0, 9) == [address(1), address(0)]
+    fail(peers, address(0), 60.0)
+    peers.set_aside(address(1), 100.0)
+    assert peers.candidates(61.0, 9) == []
+    peers.recall()
+    assert peers.candidates(61.0, 9) == [address(1)]
+    peers.set_aside(address(7), 0.0)
+    assert address(7) not in peers
