@@ -51,7 +51,8 @@ class Leg:
         return Metainfo.parse(self.content.torrent).info_hash
 
     async def begin(self, tracker: TrackerApp) -> None:
-        """Give it to both, first to the one that is found and dialled by the other."""
+        """Give it to both, first to the one that is found and dialled by the other, until they have
+        met."""
         if self.is_told or isinstance(self.target, TransmissionClient):
             target_first = isinstance(self.source, SeedwrightClient)
         else:
@@ -59,6 +60,8 @@ class Leg:
         order: list[Callable[[], Awaitable[None]]] = [self._add_source, self._add_target]
         first, second = reversed(order) if target_first else order
         await first()
+        if not target_first:
+            await self.source.wait_complete(self.info_hash, START_S)
         if not self.is_told:
             await until_tracker(
                 tracker,
@@ -67,6 +70,13 @@ class Leg:
                 f"{self}: one is in the swarm",
             )
         await second()
+        await eventually(self._have_met, TRANSFER_S, f"{self}: they have not met")
+
+    async def _have_met(self) -> bool:
+        ours = self.source if isinstance(self.source, SeedwrightClient) else self.target
+        assert isinstance(ours, SeedwrightClient)
+        row = (await ours.info(self.info_hash)).row
+        return row.peers > 0 or row.downloaded + row.uploaded > 0
 
     async def _add_source(self) -> None:
         at = self.content.write(self.at / "source")

@@ -70,9 +70,14 @@ async def test_transfers_both_ways(tmp_path: Path, kind: type[Client]) -> None:
                 Leg(single_file([], seed=5), other, ours, tmp_path / "5", is_told=True),
                 Leg(many_files([], seed=6), ours, other, tmp_path / "6", is_told=True),
             ]
-            async with asyncio.TaskGroup() as group:
+            # Transmission hangs up on who greets it while it greets another from the same address.
+            if kind is TransmissionClient:
                 for leg in legs:
-                    group.create_task(leg.begin(tracker))
+                    await leg.begin(tracker)
+            else:
+                async with asyncio.TaskGroup() as group:
+                    for leg in legs:
+                        group.create_task(leg.begin(tracker))
             async with asyncio.TaskGroup() as group:
                 for leg in legs:
                     group.create_task(leg.finish(tracker))
