@@ -49,13 +49,14 @@ class Announcing:
         self._unreached: dict[str, int] = {}
         """Announces in a row that did not reach their host."""
         self._in_all = 0
+        self._is_closed = False
         self._idle = asyncio.Event()
         self._idle.set()
 
     def schedule(self, torrent: Torrent) -> None:
         """Look at a torrent's next announce anew. Cheap; call it whenever that may have changed."""
         at = torrent.announcer.next_at
-        if at == math.inf:
+        if at == math.inf or self._is_closed:
             self._scheduled.pop(torrent, None)
             return
         if self._scheduled.get(torrent) != at:
@@ -160,6 +161,8 @@ class Announcing:
                     self._look(self._loop.time())
 
     def close(self) -> None:
+        """Begin no more; what is under way is the owner's to cancel."""
+        self._is_closed = True
         self._set_timer(math.inf)
         self._heap.clear()
         self._scheduled.clear()
