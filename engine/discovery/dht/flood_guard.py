@@ -51,7 +51,7 @@ class FloodGuard:
             level = self._sources[key] = _Level(now)
         self._sources.move_to_end(key)
         level.left = min(BURST, level.left + max(0.0, now - level.at) * QUERIES_PER_S)
-        level.at = now
+        level.at = max(level.at, now)
         if level.left < 1.0 or self._everybody.available(now) < 1.0:
             return False
         level.left -= 1.0

@@ -283,7 +283,7 @@ def encode_reply_within(reply: Reply, max_bytes: int) -> bytes:
     encoded = _encode_reply(reply)
     excess = len(encoded) - max_bytes
     if excess > 0 and reply.values:
-        each = len(reply.values[0].packed_host()) + 5
+        each = len(bencode.encode(_pack_address(reply.values[0])))
         kept = max(0, len(reply.values) - -(-excess // each))
         reply = replace(reply, values=reply.values[:kept])
         encoded = _encode_reply(reply)

@@ -113,10 +113,11 @@ class Lookup:
         self._fruitful: set[Endpoint] = set()
         self._to_store: list[Outgoing] | None = None
         self._storing: set[Endpoint] = set()
-        for contact in seeds:
-            self._add(contact.endpoint, contact.id, None)
+        # Entry points first: who runs there may have another id by now than the table says.
         for endpoint in entry_points:
             self._add(endpoint, None, None)
+        for contact in seeds:
+            self._add(contact.endpoint, contact.id, None)
 
     @property
     def is_finished(self) -> bool:

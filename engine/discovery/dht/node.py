@@ -56,7 +56,9 @@ if TYPE_CHECKING:
     from engine.discovery.dht.items import Verify
 
 SPARSE_BELOW = 2 * K
-"""A table with fewer good nodes is filled quickly, and questions begin at the entry points too."""
+"""A table with fewer good nodes does not wait before it asks whoever shows up."""
+FILLED_FROM = 8 * K
+"""A table with fewer nodes is filled quickly, one with more at leisure."""
 ID_CHANGE_S = 3600.0
 """An id is changed at most this often, whatever others say of our address."""
 SEEDS = 2 * K
@@ -373,15 +375,16 @@ class DhtNode:
     # Upkeep.
 
     def _keep_up(self, now: float) -> None:
-        is_sparse = self.table.good_count(now) < SPARSE_BELOW
+        good_count = self.table.good_count(now)
+        is_sparse = good_count < SPARSE_BELOW
         contact = self.table.next_ping(now, is_sparse=is_sparse)
         if contact is not None:
             self._ask(Outgoing(contact.endpoint, contact.id, Ping()), None, now)
-        self._upkeep.done(now, is_urgent=is_sparse and contact is not None)
+        self._upkeep.done(now, is_urgent=contact is not None and len(self.table) < FILLED_FROM)
         if self._upkeep.is_expiry_due(now):
             self.peers.expire(now)
             self.items.expire(now)
-        if not self._upkeep.is_joined or not len(self.table):
+        if not self._upkeep.is_joined or good_count < K:
             if self._upkeep.is_join_due(now):
                 self._retry(now)
         elif self._lookups.has_place and self._upkeep.is_refresh_due(now):

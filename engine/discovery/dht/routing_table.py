@@ -175,12 +175,13 @@ class RoutingTable:
     def next_ping(self, now: float, *, is_sparse: bool = False) -> Contact | None:
         """Choose the node whose answer would help most; it counts as asked then.
 
-        First those that could fill a gap, then the node seen longest ago of a full bucket that
-        others wait for, then anybody questionable. A sparse table does not wait for strangers.
+        First those that could fill a gap, the widest first, then the node seen longest ago of a
+        full bucket that others wait for, then anybody questionable. A sparse table does not leave
+        strangers alone for a while.
         """
         waited_for: list[TableNode] = []
         questionable: list[TableNode] = []
-        for bucket in reversed(self._buckets):
+        for bucket in sorted(self._buckets, key=lambda each: len(each.nodes)):
             has_gap = len(bucket.nodes) < K or any(node.is_bad for node in bucket.nodes)
             if has_gap or self._can_split(bucket):
                 for node in reversed(bucket.replacements):

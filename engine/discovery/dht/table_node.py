@@ -53,7 +53,9 @@ class TableNode:
         return max(self.replied_at, self.queried_at)
 
     def is_good(self, now: float) -> bool:
-        return self.is_verified and not self.failures and now - self.seen_at <= FRESH_S
+        if self.failures or self.replied_at == -math.inf:
+            return False
+        return now - self.replied_at <= FRESH_S or now - self.queried_at <= FRESH_S
 
     def may_be_pinged(self, now: float) -> bool:
         """Say whether it was left alone for long enough: longer with every failure."""
