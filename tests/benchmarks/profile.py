@@ -24,6 +24,20 @@ from tests.benchmarks.targets import OURS
 _TOP = 25
 _ATTACH_S = 20.0
 _WRITE_S = 60.0
+_WAITING = ("Condition.wait ", "_worker (concurrent")
+"""Functions in which a thread sleeps; py-spy counts one that was just woken as running."""
+_STARTING = (
+    "threading.py",
+    "click/",
+    "rich_click/",
+    "<frozen",
+    "runners.py",
+    "engine_child.py",
+    "engine/cli.py",
+    "engine/daemon.py",
+    "engine/commands/",
+    "engine/net/loop.py",
+)
 FORMATS = {"raw": "raw", "svg": "flamegraph"}
 
 
@@ -82,12 +96,14 @@ def top(stacks: str, count: int = _TOP) -> str:
     own: Counter[str] = Counter()
     whole: Counter[str] = Counter()
     threads: Counter[str] = Counter()
+    waiting = 0
     for line in stacks.splitlines():
         frames_text, _, samples_text = line.rpartition(" ")
-        frames = frames_text.split(";")
-        if frames[0].startswith("process "):
-            del frames[0]
+        frames = [frame for frame in frames_text.split(";") if not frame.startswith("process ")]
         samples = int(samples_text)
+        if frames[-1].startswith(_WAITING):
+            waiting += samples
+            continue
         threads[frames[0]] += samples
         if len(frames) > 1:
             own[frames[-1]] += samples
@@ -96,16 +112,24 @@ def top(stacks: str, count: int = _TOP) -> str:
     total = sum(threads.values())
     if not total:
         return "no samples: the process was never busy"
-    lines = [f"{total} samples; by thread:"]
-    lines += [f"  {100 * n / total:5.1f} %  {name}" for name, n in threads.most_common(8)]
+
+    def share(samples: int) -> str:
+        return f"{100 * samples / total:5.1f} %"
+
+    # What all samples of the loop's thread have in common says nothing.
+    telling = [(name, n) for name, n in whole.most_common() if not _is_frame_of_start(name)]
+    lines = [f"{total} samples, {waiting} more of threads that wait; by thread:"]
+    lines += [f"  {share(n)}  {name}" for name, n in threads.most_common(8)]
     lines.append("\nown time, with all that it calls, function:")
-    lines += [
-        f"  {100 * n / total:5.1f} %  {100 * whole[name] / total:5.1f} %  {name}"
-        for name, n in own.most_common(count)
-    ]
+    lines += [f"  {share(n)}  {share(whole[name])}  {name}" for name, n in own.most_common(count)]
     lines.append("\nwith all that they call:")
-    lines += [f"  {100 * n / total:5.1f} %  {name}" for name, n in whole.most_common(count)]
+    lines += [f"  {share(n)}  {name}" for name, n in telling[:count]]
     return "\n".join(lines)
+
+
+def _is_frame_of_start(name: str) -> bool:
+    """True for what lies between the start of a thread and the code that is meant."""
+    return any(part in name for part in _STARTING)
 
 
 async def profile(options: argparse.Namespace) -> None:
