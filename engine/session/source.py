@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import aiofiles
@@ -9,6 +10,8 @@ import aiofiles
 from engine.core.metainfo import MAX_TORRENT_BYTES, Metainfo
 from engine.errors import InputError, SourceError
 from engine.net.web import fetch
+
+_PARSED_INLINE_BYTES = 256 * 1024
 
 
 def is_url(source: str) -> bool:
@@ -28,8 +31,9 @@ async def read_source(source: str, local_host: str | None = None) -> bytes:
     try:
         async with aiofiles.open(_expanded(source), "rb") as file:
             data: bytes = await file.read(MAX_TORRENT_BYTES + 1)
-    except OSError as error:
-        raise SourceError(f"{source}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # a ValueError for a path that no system could have
+        why = getattr(error, "strerror", None) or error
+        raise SourceError(f"{source!a}: {why}" if "\0" in source else f"{source}: {why}") from error
     if len(data) > MAX_TORRENT_BYTES:
         raise SourceError(f"{source}: larger than {MAX_TORRENT_BYTES} bytes, not a torrent")
     return data
@@ -39,6 +43,14 @@ async def load_source(source: str, local_host: str | None = None) -> Metainfo:
     """Read and check a SOURCE. Raises SourceError, MetainfoError, BencodeError naming it."""
     data = await read_source(source, local_host)
     try:
-        return Metainfo.parse(data)
+        return await parse_torrent(data)
     except InputError as error:
         raise type(error)(f"{source}: {error}") from error
+
+
+async def parse_torrent(data: bytes) -> Metainfo:
+    """Check a .torrent; a long one in a thread, where seconds of it do not stop the loop. Raises
+    MetainfoError, BencodeError."""
+    if len(data) <= _PARSED_INLINE_BYTES:
+        return Metainfo.parse(data)
+    return await asyncio.to_thread(Metainfo.parse, data)
