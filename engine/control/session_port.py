@@ -11,10 +11,9 @@ from engine.control.change_log import ChangeLog, Changes
 from engine.control.why import reason_for
 from engine.core.compact import Endpoint, endpoint, split_host_port
 from engine.core.identifiers import VERSION, InfoHash
-from engine.core.metainfo import Metainfo
 from engine.errors import InputError, UnknownTorrentError
 from engine.session.session import Session
-from engine.session.source import load_source
+from engine.session.source import load_source, parse_torrent
 from engine.torrent.announcer import Tracker
 from engine.torrent.peer import Peer
 from engine.torrent.torrent import Torrent
@@ -149,7 +148,7 @@ class SessionPort:
 
     async def add(self, request: schema.AddTorrent) -> str:
         if request.metainfo is not None:
-            metainfo = Metainfo.parse(request.metainfo)
+            metainfo = await parse_torrent(request.metainfo)
         else:
             metainfo = await load_source(request.source or "", self._session.options.local_host)
         torrent = await self._session.add(

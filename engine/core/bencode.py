@@ -3,7 +3,7 @@
 Contract of every decoder here: returns the value, or raises BencodeError with the offset. Strict
 decoding takes the canonical form only (keys sorted and unique), which is what makes an info-hash
 mean one thing; `strict=False` tolerates unsorted keys, as trackers and peers send them. Leading
-zeros, `-0`, depth and size limits hold in both.
+zeros, `-0`, depth, size and number of values are checked in both.
 """
 
 from __future__ import annotations
@@ -21,6 +21,19 @@ Encodable: TypeAlias = (
 MAX_DEPTH = 64
 MAX_DIGITS = 20
 """Digits of an integer or a length: 2^64 fits, and nobody can make us parse a megabyte of them."""
+MAX_VALUES = 2_000_000
+"""Values in one piece of bencode: 200,000 files fit, while the 16 million empty lists that 32 MiB
+hold would cost gigabytes."""
+
+
+class _Reading:
+    """What one decoding, however deep it is in its value, keeps in mind."""
+
+    __slots__ = ("is_strict", "values_left")
+
+    def __init__(self, is_strict: bool) -> None:
+        self.is_strict = is_strict
+        self.values_left = MAX_VALUES
 
 
 def encode(value: Encodable) -> bytes:
@@ -77,7 +90,7 @@ def decode_dict(data: bytes, *, strict: bool = True) -> dict[bytes, Value]:
 
 def decode_prefix(data: bytes, *, strict: bool = True) -> tuple[Value, int]:
     """Decode the value that `data` begins with; returns it and the offset behind it."""
-    return _decode(bytes(data), 0, 0, strict)
+    return _decode(bytes(data), 0, 0, _Reading(strict))
 
 
 def spans(data: bytes, *, strict: bool = True) -> dict[bytes, tuple[int, int]]:
@@ -89,17 +102,21 @@ def spans(data: bytes, *, strict: bool = True) -> dict[bytes, tuple[int, int]]:
         raise BencodeError("not a dictionary")
     found: dict[bytes, tuple[int, int]] = {}
     at = 1
+    reading = _Reading(strict)
     while data[at : at + 1] != b"e":
         key, at = _string(data, at)
-        _, end = _decode(data, at, 1, strict)
+        _, end = _decode(data, at, 1, reading)
         found[key] = (at, end)
         at = end
     return found
 
 
-def _decode(data: bytes, at: int, depth: int, strict: bool) -> tuple[Value, int]:
+def _decode(data: bytes, at: int, depth: int, reading: _Reading) -> tuple[Value, int]:
     if depth > MAX_DEPTH:
         raise BencodeError(f"nested deeper than {MAX_DEPTH} at byte {at}")
+    reading.values_left -= 1
+    if reading.values_left < 0:
+        raise BencodeError(f"more than {MAX_VALUES} values")
     kind = data[at : at + 1]
     if kind.isdigit():
         return _string(data, at)
@@ -109,24 +126,24 @@ def _decode(data: bytes, at: int, depth: int, strict: bool) -> tuple[Value, int]
             raise BencodeError(f"integer without an end at byte {at}")
         return _integer(data[at + 1 : end], at, sign=True), end + 1
     if kind == b"l":
-        return _list(data, at, depth, strict)
+        return _list(data, at, depth, reading)
     if kind == b"d":
-        return _dict(data, at, depth, strict)
+        return _dict(data, at, depth, reading)
     if not kind:
         raise BencodeError(f"ends in the middle, at byte {at}")
     raise BencodeError(f"no bencode at byte {at}: {kind!r}")
 
 
-def _list(data: bytes, at: int, depth: int, strict: bool) -> tuple[list[Value], int]:
+def _list(data: bytes, at: int, depth: int, reading: _Reading) -> tuple[list[Value], int]:
     items: list[Value] = []
     at += 1
     while data[at : at + 1] != b"e":
-        item, at = _decode(data, at, depth + 1, strict)
+        item, at = _decode(data, at, depth + 1, reading)
         items.append(item)
     return items, at + 1
 
 
-def _dict(data: bytes, at: int, depth: int, strict: bool) -> tuple[dict[bytes, Value], int]:
+def _dict(data: bytes, at: int, depth: int, reading: _Reading) -> tuple[dict[bytes, Value], int]:
     items: dict[bytes, Value] = {}
     last: bytes | None = None
     at += 1
@@ -138,9 +155,9 @@ def _dict(data: bytes, at: int, depth: int, strict: bool) -> tuple[dict[bytes, V
         key, at = _string(data, at)
         if key in items:
             raise BencodeError(f"key {key[:40]!r} twice, at byte {key_at}")
-        if strict and last is not None and key < last:
+        if reading.is_strict and last is not None and key < last:
             raise BencodeError(f"keys out of order at byte {key_at}: {key[:40]!r}")
-        items[key], at = _decode(data, at, depth + 1, strict)
+        items[key], at = _decode(data, at, depth + 1, reading)
         last = key
     return items, at + 1
 

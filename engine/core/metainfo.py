@@ -76,7 +76,10 @@ class Info:
             raise MetainfoError(
                 f"info dictionary of {len(raw)} bytes, more than {MAX_TORRENT_BYTES}"
             )
-        info = bencode.decode_dict(raw)
+        return cls._checked(bencode.decode_dict(raw), raw)
+
+    @classmethod
+    def _checked(cls, info: Mapping[bytes, Value], raw: bytes) -> Info:
         name = safe_name(_bytes(info, b"name"))
         piece_length = _integer(info, b"piece length")
         if not 0 < piece_length <= MAX_PIECE_LENGTH:
@@ -132,12 +135,14 @@ class Metainfo:
         if len(data) > MAX_TORRENT_BYTES:
             raise MetainfoError(f"a torrent of {len(data)} bytes, more than {MAX_TORRENT_BYTES}")
         top = bencode.decode_dict(data)
-        if not isinstance(top.get(b"info"), dict):
+        info = top.get(b"info")
+        if not isinstance(info, dict):
             raise MetainfoError("no info dictionary: not a torrent")
         start, end = bencode.spans(data)[b"info"]
         created_at = top.get(b"creation date")
         return cls(
-            info=Info.parse(data[start:end]),
+            # Decoded once: what is slow about a long torrent is that.
+            info=Info._checked(info, data[start:end]),
             trackers=_tiers(top),
             web_seeds=_web_seeds(top.get(b"url-list")),
             comment=_text(top.get(b"comment.utf-8", top.get(b"comment"))),

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core import bencode
-from engine.core.bencode import MAX_DEPTH, Value
+from engine.core.bencode import MAX_DEPTH, MAX_VALUES, Value
 from engine.errors import BencodeError
 
 values: st.SearchStrategy[Value] = st.recursive(
@@ -191,6 +191,13 @@ def test_depth_is_limited(opening: bytes, closing: bytes, strict: bool) -> None:
 def test_spans_limit_depth_too() -> None:
     with pytest.raises(BencodeError, match="nested deeper"):
         bencode.spans(b"d1:a" + b"l" * 50_000 + b"e" * 50_000 + b"e")
+
+
+def test_the_number_of_values_is_limited_wherever_they_stand() -> None:
+    # One list of them would be found out by its length; lists in lists are only by their sum.
+    raw = b"d1:al" + (b"l" + b"0:" * 999 + b"e") * (MAX_VALUES // 1000 + 1) + b"ee"
+    with pytest.raises(BencodeError, match="values"):
+        bencode.spans(raw)
 
 
 @pytest.mark.parametrize("raw", [b"le", b"i1e", b"1:a"])
