@@ -86,8 +86,13 @@ class ExtensionHandshake:
         )
 
     def updated(self, later: ExtensionHandshake) -> ExtensionHandshake:
-        """Fold in a later handshake of the same peer: it tells changes only (BEP 10)."""
+        """Fold in a later handshake of the same peer: it tells changes only (BEP 10).
+
+        Raises ProtocolError if all of them together name more extensions than one may.
+        """
         ids = {name: ext_id for name, ext_id in {**self.ids, **later.ids}.items() if ext_id}
+        if len(ids) > MAX_EXTENSIONS:
+            raise ProtocolError(f"extension handshakes: {len(ids)} extensions")
         return replace(
             self,
             ids=ids,

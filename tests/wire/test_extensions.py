@@ -159,3 +159,12 @@ def test_a_later_handshake_tells_changes_only() -> None:
         ids={"ut_metadata": 2, "lt_donthave": 7}, client="one", reqq=250, upload_only=True
     )
     assert first.updated(ExtensionHandshake()) == first
+
+
+def test_many_handshakes_name_no_more_extensions_than_one() -> None:
+    said = ExtensionHandshake(ids={f"a{n}": n for n in range(1, MAX_EXTENSIONS + 1)})
+    assert len(said.updated(said).ids) == MAX_EXTENSIONS
+    with pytest.raises(ProtocolError, match="extensions"):
+        said.updated(ExtensionHandshake(ids={"one_more": 1}))
+    freed = said.updated(ExtensionHandshake(ids={"a1": 0}))
+    assert "one_more" in freed.updated(ExtensionHandshake(ids={"one_more": 1})).ids
