@@ -27,11 +27,13 @@ SLOW_AFTER_S = 1.5
 """A query not answered by then gives its place to another; its answer is still welcome."""
 LIFETIME_S = 90.0
 MAX_QUERIES = 200
-MAX_CANDIDATES = 120
+MAX_CANDIDATES = 400
+"""Many, so that a few liars with long lists do not crowd out what honest nodes said."""
 MAX_NODES_TAKEN = 16
 """Of the nodes in one reply; K are usual."""
 MAX_OF_NETWORK = 2
-MAX_SILENT_REFERRALS = 4
+MAX_SILENT_REFERRALS = 6
+"""Honest lists are half dead at times."""
 
 _FARTHEST = 1 << 160
 
@@ -191,6 +193,7 @@ class Lookup:
         if candidate is None or candidate.state not in {_State.ASKED, _State.SLOW}:
             return
         candidate.state = _State.FAILED
+        self._candidates.remove(candidate)
         self.timeouts += not code
         if candidate.referrer is not None:
             self._silent_referrals[candidate.referrer.endpoint] += 1
@@ -270,7 +273,7 @@ class Lookup:
             distance = int.from_bytes(node_id, "big") ^ self._target
         if len(self._candidates) >= MAX_CANDIDATES:
             last = self._candidates[-1]
-            if last.distance <= distance or last.state in {_State.ASKED, _State.SLOW}:
+            if last.distance <= distance or last.state is not _State.FRESH:
                 return
             # What was heard of is remembered, so that it is not asked again.
             self._candidates.pop()
