@@ -24,9 +24,20 @@ class LibtorrentClient:
     has_udp_trackers: ClassVar[bool] = True
     makes_empty_files: ClassVar[bool] = True
 
-    def __init__(self, host: str = LOOPBACK, settings: Mapping[str, Any] | None = None) -> None:
-        """`settings` override the session's, for example rate limits."""
+    def __init__(
+        self,
+        host: str = LOOPBACK,
+        settings: Mapping[str, Any] | None = None,
+        flags: Sequence[str] = (),
+        *,
+        favours_neighbours: bool = True,
+    ) -> None:
+        """`settings` override the session's, for example rate limits; `flags` are names of torrent
+        flags that each torrent gets. Unless it `favours_neighbours`, peers on loopback and in
+        private networks are choked and slowed down like others."""
         self._host = host
+        self._favours_neighbours = favours_neighbours
+        self._flags = flags
         self._settings = settings or {}
         self._session: Any = None
         self._handles: dict[InfoHash, Any] = {}
@@ -60,6 +71,9 @@ class LibtorrentClient:
                 "min_announce_interval": 1,
                 "min_reconnect_time": 1,
                 "stop_tracker_timeout": 1,
+                # It keeps connection ids by address for all sessions of a process, whatever the port
+                # of the tracker: that of the test before would refuse it.
+                "udp_tracker_token_expiry": 0,
                 # Or it asks trackers on loopback for /announce only, and never scrapes.
                 "ssrf_mitigation": False,
                 "alert_mask": categories.error_notification
@@ -68,6 +82,8 @@ class LibtorrentClient:
                 **self._settings,
             }
         )
+        if not self._favours_neighbours:
+            self._session.set_peer_class_filter(lt.ip_filter())
         await eventually(self._listens, START_S, "libtorrent does not listen")
 
     async def _listens(self) -> bool:
@@ -87,6 +103,8 @@ class LibtorrentClient:
         params = lt.load_torrent_buffer(torrent)
         params.save_path = str(save_path)
         params.flags &= ~(lt.torrent_flags.paused | lt.torrent_flags.auto_managed)
+        for flag in self._flags:
+            params.flags |= getattr(lt.torrent_flags, flag)
         params.peers = [tuple(peer) for peer in peers]
         info_hash = Metainfo.parse(torrent).info_hash
         self._handles[info_hash] = self._session.add_torrent(params)

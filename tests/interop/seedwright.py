@@ -1,4 +1,4 @@
-"""A driver of seedwright itself as its users run it: the daemon as a process, told by its socket."""
+"""A driver of seedwright as its users run it: the daemon as a process, told by its socket."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ from tests.interop.driver import (
 )
 
 _ROOT = Path(__file__).resolve().parents[2]
-_ENVIRON = {"PYTHONPATH": str(_ROOT)}
+
+
+def _environ(home: Path) -> dict[str, str]:
+    """Find the engine from anywhere, and keep what it may leave when it fails."""
+    return {"PYTHONPATH": str(_ROOT), "TMPDIR": str(home)}
 
 
 class SeedwrightClient(ProgramClient):
@@ -76,7 +80,7 @@ class SeedwrightClient(ProgramClient):
             *("--listen", f"{self._host}:0", "--socket", str(socket)),
             *("--state-dir", str(directory / "state")),
             *(f"--set={key}={value}" for key, value in self._settings.items()),
-            environ=_ENVIRON,
+            environ=_environ(directory),
         )
 
         async def answers() -> bool:
@@ -193,7 +197,7 @@ class Command:
                 stdout=log,
                 stderr=log,
                 cwd=self._home,
-                env=own_environment(self._home) | _ENVIRON,
+                env=own_environment(self._home) | _environ(self._home),
             )
         return self
 
