@@ -1,101 +1,104 @@
-"""The composition root: what it starts it ends, by a signal, by a client, by a failure."""
+"""The daemon as a whole: one a place, it answers, stops when told, and gives all back."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from engine.control import schema
 from engine.control.client import ControlClient
-from engine.control.schema import AddTorrent, ListTorrents, Shutdown
 from engine.daemon import STATE_FILE, run_daemon, stopping_on_signals
-from engine.errors import ControlError, InputError, StorageError
-from engine.session.options import SessionOptions
-from engine.session.session import Session
-from tests.commands.rig import publish
-
-LOOPBACK = SessionOptions(listen_host="127.0.0.1", stop_timeout_s=1.0)
+from engine.errors import ControlError, EngineUnreachable, InputError, StorageError
+from engine.session.state_db import StateDb
+from tests.end_to_end.rig import LOOPBACK
 
 
-class Daemon:
-    """Runs one in this loop, and tells when it is ready."""
-
-    def __init__(self, folder: Path, options: SessionOptions = LOOPBACK) -> None:
-        self.socket = folder / "e.sock"
-        self.ready: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
-        self.task = asyncio.create_task(
-            run_daemon(
-                options,
-                socket_path=self.socket,
-                state_dir=folder / "state",
-                ready=self.ready.set_result,
-            )
+@contextlib.asynccontextmanager
+async def _daemon(folder: Path) -> AsyncIterator[asyncio.Task[None]]:
+    ready = asyncio.Event()
+    running = asyncio.create_task(
+        run_daemon(
+            LOOPBACK,
+            socket_path=folder / "s",
+            state_dir=folder / "state",
+            ready=lambda _: ready.set(),
         )
+    )
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    try:
+        yield running
+    finally:
+        running.cancel()
+        await asyncio.gather(running, waiting, return_exceptions=True)
+
+
+async def test_it_answers_and_stops_when_a_client_says_so(tmp_path: Path) -> None:
+    async with _daemon(tmp_path) as running:
+        async with await ControlClient.connect(tmp_path / "s") as client:
+            status = await client.call(schema.Status())
+            assert status.torrents == 0
+            assert status.listen[0].startswith("127.0.0.1:")
+            await client.call(schema.Shutdown())
+        await running
+    assert not (tmp_path / "s").exists()
+    with pytest.raises(EngineUnreachable):
+        await ControlClient.connect(tmp_path / "s")
+    StateDb(tmp_path / "state" / STATE_FILE).close()  # nobody holds it
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_a_signal_ends_it(tmp_path: Path, number: signal.Signals) -> None:
-    daemon = Daemon(tmp_path)
-    await daemon.ready
-    os.kill(os.getpid(), number)
-    await daemon.task
-    assert not daemon.socket.exists()
+async def test_it_stops_on_a_signal(number: signal.Signals, tmp_path: Path) -> None:
+    async with _daemon(tmp_path) as running:
+        os.kill(os.getpid(), number)
+        await running
 
 
-async def test_a_client_ends_it_and_the_next_one_has_its_torrents(tmp_path: Path) -> None:
-    content = publish(tmp_path)
-    daemon = Daemon(tmp_path)
-    await daemon.ready
-    async with await ControlClient.connect(daemon.socket) as client:
-        data = content.torrent.read_bytes()
-        await client.call(AddTorrent(metainfo=data, save_path=str(content.folder)))
-        await client.call(Shutdown())
-    await daemon.task
-
-    again = Daemon(tmp_path)
-    session = await again.ready
-    assert [torrent.name for torrent in session.torrents.values()] == ["cargo"]
-    async with await ControlClient.connect(again.socket) as client:
-        (row,) = await client.call(ListTorrents())
-        assert row.info_hash == content.info_hash
-        await client.call(Shutdown())
-    await again.task
+async def test_the_second_at_a_place_is_refused_before_it_touches_anything(tmp_path: Path) -> None:
+    async with _daemon(tmp_path) as running:
+        with pytest.raises(ControlError, match="already running"):
+            await run_daemon(LOOPBACK, socket_path=tmp_path / "s", state_dir=tmp_path / "other")
+        assert not (tmp_path / "other").exists()
+        assert not running.done()
+        async with await ControlClient.connect(tmp_path / "s") as client:
+            await client.call(schema.Status())
 
 
-async def test_two_cannot_have_one_socket(tmp_path: Path) -> None:
-    daemon = Daemon(tmp_path)
-    await daemon.ready
-    with pytest.raises(ControlError, match="already running"):
-        await run_daemon(LOOPBACK, socket_path=daemon.socket, state_dir=tmp_path / "other")
-    async with await ControlClient.connect(daemon.socket) as client:
-        await client.call(Shutdown())
-    await daemon.task
+async def test_another_socket_does_not_help_to_share_a_state(tmp_path: Path) -> None:
+    async with _daemon(tmp_path):
+        with pytest.raises(StorageError, match="in use by another engine"):
+            await run_daemon(LOOPBACK, socket_path=tmp_path / "s2", state_dir=tmp_path / "state")
+    assert not (tmp_path / "s2").exists()
 
 
-async def test_what_cannot_start_leaves_no_socket(tmp_path: Path) -> None:
-    elsewhere = SessionOptions(listen_host="192.0.2.1", listen_port=1)
-    daemon = Daemon(tmp_path, elsewhere)
-    with pytest.raises(InputError, match="cannot listen"):
-        await daemon.task
-    assert not daemon.socket.exists()
-
-    (tmp_path / "state" / STATE_FILE).unlink(missing_ok=True)
-    (tmp_path / "state" / STATE_FILE).mkdir(parents=True)
-    broken = Daemon(tmp_path)
-    with pytest.raises(StorageError, match=STATE_FILE):
-        await broken.task
-    assert not broken.socket.exists()
+async def test_a_start_that_fails_gives_the_place_back(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = replace(LOOPBACK, listen_port=taken.getsockname()[1])
+        with pytest.raises(InputError, match="in use"):
+            await run_daemon(options, socket_path=tmp_path / "s", state_dir=tmp_path / "state")
+    async with _daemon(tmp_path), await ControlClient.connect(tmp_path / "s") as client:
+        await client.call(schema.Status())
 
 
-async def test_signals_are_given_back() -> None:
-    before = signal.getsignal(signal.SIGHUP)
-    told: list[int] = []
-    with stopping_on_signals(lambda: told.append(1)):
-        os.kill(os.getpid(), signal.SIGHUP)
-        while not told:
-            await asyncio.sleep(0)
-    assert told == [1]
-    assert signal.getsignal(signal.SIGHUP) == before
+async def test_signals_mean_what_they_meant_before_when_it_is_over() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    stops: list[int] = []
+    with stopping_on_signals(lambda: stops.append(1)):
+        assert signal.getsignal(signal.SIGTERM) != before
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(20):
+            while not stops:
+                await asyncio.sleep(0)
+        # A second one is not waited for: the default action is back.
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

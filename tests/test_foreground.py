@@ -1,91 +1,127 @@
-"""One torrent without a daemon: what ends it, and with what."""
+"""One torrent in the foreground: done, refused, failed or interrupted, and always cleaned up."""
 
 from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from engine import foreground
 from engine.core.metainfo import Metainfo
-from engine.errors import InputError, StorageError
+from engine.errors import StorageError
 from engine.foreground import Foreground, Interrupted
-from engine.session.options import SessionOptions
 from engine.session.session import Session
 from engine.torrent.lifecycle import State
 from engine.torrent.torrent import Torrent
-from tests.commands.rig import publish
-from tests.end_to_end.rig import endpoint_of, running, seeding
+from tests.end_to_end.rig import LOOPBACK, endpoint_of, running, seeding
+from tests.storage.torrents import sample
 
-LOOPBACK = SessionOptions(listen_host="127.0.0.1", stop_timeout_s=1.0)
+PIECE = 16384
+CONTENT = sample(PIECE * 8, PIECE)
+METAINFO = Metainfo(CONTENT.info)
 
 
-class Watcher:
-    """Sees the reports, and may act on one state."""
+@pytest.fixture(autouse=True)
+def quick_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreground, "REPORT_S", 0.01)
 
-    def __init__(self, at: State | None = None) -> None:
-        self.states: list[State] = []
-        self.at = at
 
-    def __call__(self, _: Session, torrent: Torrent) -> None:
-        self.states.append(torrent.state)
-        if torrent.state is self.at:
-            self.at = None
+async def test_it_downloads_reports_and_returns(tmp_path: Path) -> None:
+    CONTENT.store(tmp_path / "source")
+    reports: list[tuple[State, float]] = []
+    async with running() as seeder:
+        await seeding(seeder, METAINFO, tmp_path / "source")
+        await Foreground(
+            options=LOOPBACK,
+            metainfo=METAINFO,
+            save_path=tmp_path / "target",
+            peers=(endpoint_of(seeder),),
+        ).run(lambda _, torrent: reports.append((torrent.state, torrent.progress)))
+    assert reports[-1] == (State.SEEDING, 1.0)
+    assert (tmp_path / "target" / "t").read_bytes() == CONTENT.data
+
+
+async def test_what_is_complete_already_is_done_at_once(tmp_path: Path) -> None:
+    CONTENT.store(tmp_path)
+    await Foreground(options=LOOPBACK, metainfo=METAINFO, save_path=tmp_path).run(_nothing)
+
+
+def _nothing(session: Session, torrent: Torrent) -> None:
+    pass
+
+
+async def test_an_interrupted_download_says_how_far_it_came(tmp_path: Path) -> None:
+    CONTENT.store(tmp_path / "source")
+    signals = 0
+
+    def interrupt(_: Session, torrent: Torrent) -> None:
+        nonlocal signals
+        if torrent.have.count and not signals:
+            signals += 1
+            os.kill(os.getpid(), signal.SIGINT)
+
+    slow = replace(LOOPBACK, down_limit=PIECE * 16)
+    async with running() as seeder:
+        await seeding(seeder, METAINFO, tmp_path / "source")
+        with pytest.raises(Interrupted, match=r"stopped at \d+%; run it again") as caught:
+            await Foreground(
+                options=slow,
+                metainfo=METAINFO,
+                save_path=tmp_path / "target",
+                peers=(endpoint_of(seeder),),
+            ).run(interrupt)
+        assert caught.value.exit_code == 130
+        assert signals == 1
+        # Run again it goes on: what was verified is found.
+        first: list[int] = []
+        await Foreground(
+            options=LOOPBACK,
+            metainfo=METAINFO,
+            save_path=tmp_path / "target",
+            peers=(endpoint_of(seeder),),
+        ).run(lambda _, torrent: first.append(torrent.down_rate.total))
+        assert first[-1] < CONTENT.info.total_length
+
+
+async def test_a_disk_that_fails_is_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "blocked").write_bytes(b"")
+    with pytest.raises(StorageError, match="blocked"):
+        await Foreground(options=LOOPBACK, metainfo=METAINFO, save_path=tmp_path / "blocked").run(
+            _nothing
+        )
+
+
+async def test_seeding_what_is_not_all_there_is_refused(tmp_path: Path) -> None:
+    CONTENT.store(tmp_path)
+    data = bytearray(CONTENT.data)
+    data[PIECE] ^= 1
+    data[-1] ^= 1
+    (tmp_path / "t").write_bytes(data)
+    with pytest.raises(StorageError, match="2 of 8 pieces of t are missing or damaged") as caught:
+        await Foreground(
+            options=LOOPBACK,
+            metainfo=METAINFO,
+            save_path=tmp_path,
+            stay=True,
+            must_be_complete=True,
+        ).run(_nothing)
+    assert str(tmp_path) in str(caught.value)
+    assert (tmp_path / "t").read_bytes() == data  # and nothing was touched
+
+
+async def test_a_seed_stays_until_it_is_told_to_go(tmp_path: Path) -> None:
+    CONTENT.store(tmp_path)
+    seen: list[State] = []
+
+    def watch(_: Session, torrent: Torrent) -> None:
+        seen.append(torrent.state)
+        if seen.count(State.SEEDING) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
-
-def _task(torrent: Path, folder: Path, **more: object) -> Foreground:
-    metainfo = Metainfo.parse(torrent.read_bytes())
-    return Foreground(options=LOOPBACK, metainfo=metainfo, save_path=folder, **more)  # type: ignore[arg-type]
-
-
-async def test_a_download_ends_by_itself(tmp_path: Path) -> None:
-    content = publish(tmp_path)
-    metainfo = Metainfo.parse(content.torrent.read_bytes())
-    async with running() as session:
-        await seeding(session, metainfo, content.folder)
-        watcher = Watcher()
-        task = _task(content.torrent, tmp_path / "dl", peers=(endpoint_of(session),))
-        await task.run(watcher)
-    assert watcher.states[-1] is State.SEEDING
-    assert content.is_at(tmp_path / "dl")
-
-
-async def test_a_seed_ends_by_a_signal(tmp_path: Path) -> None:
-    content = publish(tmp_path)
-    watcher = Watcher(State.SEEDING)
-    await _task(content.torrent, content.folder, stay=True, must_be_complete=True).run(watcher)
-    assert watcher.states[-1] is State.SEEDING
-
-
-async def test_a_signal_before_the_end_is_an_interruption(tmp_path: Path) -> None:
-    content = publish(tmp_path)
-    with pytest.raises(Interrupted, match="stopped at 0%") as raised:
-        await _task(content.torrent, tmp_path / "dl").run(Watcher(State.DOWNLOADING))
-    assert raised.value.exit_code == 130
-
-
-async def test_what_is_damaged_is_not_seeded(tmp_path: Path) -> None:
-    content = publish(tmp_path)
-    path = content.folder / content.name
-    path.write_bytes(bytes(16384) + path.read_bytes()[16384:])
-    task = _task(content.torrent, content.folder, stay=True, must_be_complete=True)
-    with pytest.raises(StorageError, match="1 of 19 pieces of cargo are missing or damaged"):
-        await task.run(Watcher())
-
-
-async def test_a_storage_that_fails_is_an_error(tmp_path: Path) -> None:
-    content = publish(tmp_path)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="file"):
-        await _task(content.torrent, tmp_path / "file").run(Watcher())
-
-
-async def test_an_address_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:
-    content = publish(tmp_path)
-    options = SessionOptions(listen_host="192.0.2.1", listen_port=1)
-    metainfo = Metainfo.parse(content.torrent.read_bytes())
-    task = Foreground(options=options, metainfo=metainfo, save_path=tmp_path / "dl")
-    with pytest.raises(InputError, match=r"cannot listen on 192\.0\.2\.1"):
-        await task.run(Watcher())
+    await Foreground(
+        options=LOOPBACK, metainfo=METAINFO, save_path=tmp_path, stay=True, must_be_complete=True
+    ).run(watch)
+    assert seen.count(State.SEEDING) >= 3

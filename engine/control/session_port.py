@@ -11,10 +11,13 @@ from engine.control.change_log import ChangeLog, Changes
 from engine.control.why import reason_for
 from engine.core.compact import Endpoint, endpoint, split_host_port
 from engine.core.identifiers import VERSION, InfoHash
+from engine.core.magnet import Magnet
+from engine.core.metainfo import Metainfo
 from engine.errors import InputError, UnknownTorrentError
 from engine.session.session import Session
-from engine.session.source import load_source, parse_torrent
+from engine.session.source import load_torrent, parse_torrent
 from engine.torrent.announcer import Tracker
+from engine.torrent.metadata_peer import MetadataPeer
 from engine.torrent.peer import Peer
 from engine.torrent.torrent import Torrent
 
@@ -80,14 +83,14 @@ class SessionPort:
 
     def info(self, info_hash: str) -> schema.TorrentInfo:
         torrent = self._torrent(info_hash)
-        metainfo = self._session.load_metainfo(torrent.info_hash)
+        told = self._session.load_metainfo(torrent.info_hash) if torrent.has_info else None
         return schema.TorrentInfo(
             row=_row(torrent),
             save_path=str(torrent.save_path),
-            comment=metainfo.comment,
-            created_by=metainfo.created_by,
-            created_at=metainfo.created_at,
-            piece_length=torrent.geometry.piece_length,
+            comment=told.comment if told else "",
+            created_by=told.created_by if told else "",
+            created_at=told.created_at if told else None,
+            piece_length=torrent.summary.piece_length,
             piece_count=torrent.geometry.piece_count,
             pieces_have=torrent.have.count,
             files=torrent.summary.file_count,
@@ -100,6 +103,8 @@ class SessionPort:
 
     def files(self, info_hash: str) -> list[schema.FileRow]:
         torrent = self._torrent(info_hash)
+        if not torrent.has_info:
+            return []
         geometry = torrent.geometry
         have_ends: list[int] = []
         have_sums = [0]
@@ -112,7 +117,7 @@ class SessionPort:
             """Verified bytes among the first `offset` bytes of the torrent."""
             full = bisect.bisect_right(have_ends, offset)
             index = offset // geometry.piece_length
-            inside = index < geometry.piece_count and torrent.have[index]
+            inside = offset < geometry.total_length and torrent.have[index]
             return have_sums[full] + (offset - geometry.piece_offset(index) if inside else 0)
 
         return [
@@ -126,8 +131,10 @@ class SessionPort:
         ]
 
     def peers(self, info_hash: str) -> list[schema.PeerRow]:
-        live = self._torrent(info_hash).live
-        return [] if live is None else [_peer_row(peer) for peer in live.peers.connected]
+        torrent = self._torrent(info_hash)
+        if torrent.fetching is not None:
+            return [_metadata_peer_row(peer) for peer in torrent.fetching.connected]
+        return [_peer_row(peer) for peer in torrent.live.peers.connected] if torrent.live else []
 
     def trackers(self, info_hash: str) -> list[schema.TrackerRow]:
         announcer = self._torrent(info_hash).announcer
@@ -147,12 +154,13 @@ class SessionPort:
     # ── requests ────────────────────────────────────────────────────────────────────────────────
 
     async def add(self, request: schema.AddTorrent) -> str:
+        found: Metainfo | Magnet
         if request.metainfo is not None:
-            metainfo = await parse_torrent(request.metainfo)
+            found = await parse_torrent(request.metainfo)
         else:
-            metainfo = await load_source(request.source or "", self._session.options.local_host)
+            found = await load_torrent(request.source or "", self._session.options.local_host)
         torrent = await self._session.add(
-            metainfo,
+            found,
             save_path=Path(request.save_path) if request.save_path else None,
             peers=[endpoint(*split_host_port(peer)) for peer in request.peers],
             paused=request.paused,
@@ -244,8 +252,9 @@ class LiveBrief:
 
     @property
     def peers(self) -> int:
-        live = self._torrent.live
-        return len(live.peers.connected) if live else 0
+        torrent = self._torrent
+        found = torrent.live.peers if torrent.live else torrent.fetching
+        return len(found.connected) if found else 0
 
     @property
     def eta_s(self) -> int | None:
@@ -277,7 +286,7 @@ def _row(torrent: Torrent) -> schema.TorrentRow:
         downloaded=torrent.down_rate.total,
         uploaded=torrent.up_rate.total,
         ratio=brief.ratio,
-        peers=len(connected),
+        peers=brief.peers,
         seeds=sum(peer.pieces.is_full for peer in connected),
         eta_s=brief.eta_s,
         is_private=torrent.summary.is_private,
@@ -305,6 +314,20 @@ def _peer_row(peer: Peer) -> schema.PeerRow:
         downloaded=peer.down.total,
         uploaded=peer.up.total,
         flags=peer.flags,
+        source=peer.source.value,
+    )
+
+
+def _metadata_peer_row(peer: MetadataPeer) -> schema.PeerRow:
+    return schema.PeerRow(
+        address=str(peer.connection.remote),
+        client=peer.client,
+        progress=0.0,
+        down_rate=0,
+        up_rate=0,
+        downloaded=peer.received_bytes,
+        uploaded=0,
+        flags="",
         source=peer.source.value,
     )
 
