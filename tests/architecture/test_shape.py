@@ -21,6 +21,7 @@ WITHOUT_MIRROR = {
     "engine.errors": "a tree of names; whoever raises one tests it",
     "engine.control.port": "a Protocol; the fake and the real engine are tested against it",
     "engine.session.options": "values; the session is tested with them",
+    "engine.torrent.facilities": "values; every torrent is tested with them",
     "engine.storage.backend": "a Protocol; its implementations are tested against it",
 }
 """Modules that no test module is named after, and why."""
