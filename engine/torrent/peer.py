@@ -32,6 +32,14 @@ _MAX_UNSENT_BYTES = 4 * 1024 * 1024
 _MAX_UNSENT_MESSAGES = 16 * 1024
 """Beyond what the kernel holds: far more than a batch of blocks, and a have for every piece that
 we get while the peer pauses."""
+_SMALL_READ_BYTES = 16 * 1024
+"""A megabyte of small messages would stop the loop for seconds; a megabyte of blocks does not."""
+_BULKY_BYTES = 1024
+"""Bytes a message, on average, that make a long read harmless."""
+_TALK_AT_ONCE = 10_000
+_TALK_PER_S = 500
+"""Messages that are neither blocks nor requests, beyond a have for each piece: honest peers send as
+many only when they cancel or reject a whole queue."""
 SILENCE_LIMIT_S = 150.0
 """Peers keep alive every two minutes at least (BEP 3); one that does not is gone."""
 
@@ -40,6 +48,9 @@ class Peer:
     """A peer after its handshake. It is the handler of its connection."""
 
     __slots__ = (
+        "_read_bytes",
+        "_talk_at",
+        "_talk_left",
         "connected_at",
         "connection",
         "decoder",
@@ -111,6 +122,9 @@ class Peer:
         """It sends much less than the others do."""
         self.is_reading_disk = False
         """A batch of their requests is being read by a disk thread."""
+        self._read_bytes = _SMALL_READ_BYTES
+        self._talk_left: float = _TALK_AT_ONCE + geometry.piece_count
+        self._talk_at = now
 
     # ── what the connection tells ───────────────────────────────────────────────────────────────
 
@@ -123,7 +137,9 @@ class Peer:
         self.heard_at = swarm.now()
         swarm.down.take(len(data))
         has_blocks = has_requests = False
-        for message in self.decoder.feed(data):
+        talk = 0
+        messages = self.decoder.feed(data)
+        for message in messages:
             kind = type(message)
             if kind is Block:
                 has_blocks = True
@@ -132,14 +148,30 @@ class Peer:
                 has_requests = True
                 upload.on_request(self, message)  # type: ignore[arg-type]
             else:
+                talk += 1
                 swarm.conversation.on_message(self, message)
             if self.connection.is_closed:
                 return
+        if talk:
+            self._count_talk(talk)
         if has_blocks:
+            is_bulky = len(messages) * _BULKY_BYTES < len(data)
+            self._read_bytes = RECEIVE_BUFFER_BYTES if is_bulky else _SMALL_READ_BYTES
             download.refill(self)
+        elif messages:
+            self._read_bytes = _SMALL_READ_BYTES
         if has_requests:
             upload.pump(self)
         self.connection.flush()
+
+    def _count_talk(self, count: int) -> None:
+        """Raise PeerError if the peer keeps us busy with messages that move nothing."""
+        most = _TALK_AT_ONCE + self.swarm.geometry.piece_count
+        earned = (self.heard_at - self._talk_at) * _TALK_PER_S
+        self._talk_left = min(most, self._talk_left + earned) - count
+        self._talk_at = self.heard_at
+        if self._talk_left < 0:
+            raise PeerError(f"{self.connection.remote} floods us with small messages")
 
     def on_writable(self) -> None:
         self.swarm.upload.pump(self)
@@ -151,7 +183,7 @@ class Peer:
         quota = self.swarm.down.quota()
         if quota <= 0:
             self.swarm.down.wait(self.connection.resume_reading)
-        return min(RECEIVE_BUFFER_BYTES, quota)
+        return min(self._read_bytes, quota)
 
     # ── what we tell them ───────────────────────────────────────────────────────────────────────
 

@@ -200,7 +200,7 @@ class Peers:
         if swarm.is_closed:
             return
         if was_unchoked:
-            swarm.upload.rechoke()
+            swarm.upload.rechoke_soon()
         self.dial_more()
         swarm.on_peers_changed()
 

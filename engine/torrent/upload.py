@@ -34,10 +34,11 @@ log = logging.getLogger(__name__)
 class Upload:
     """The serving half of a torrent."""
 
-    __slots__ = ("_swarm", "choker")
+    __slots__ = ("_rechoke_is_due", "_swarm", "choker")
 
     def __init__(self, swarm: LiveTorrent) -> None:
         self._swarm = swarm
+        self._rechoke_is_due = False
         self.choker: Choker[Peer] = Choker(
             swarm.facilities.rng, slots=swarm.facilities.limits.upload_slots or None
         )
@@ -54,10 +55,21 @@ class Upload:
     def on_not_interested(self, peer: Peer) -> None:
         if not peer.protocol.am_choking:
             self._choke(peer)
+            self.rechoke_soon()
+
+    def rechoke_soon(self) -> None:
+        """A slot fell free: decide anew, once for all that happens in this turn of the loop."""
+        if not self._rechoke_is_due:
+            self._rechoke_is_due = True
+            self._swarm.facilities.loop.call_soon(self._rechoke_now)
+
+    def _rechoke_now(self) -> None:
+        self._rechoke_is_due = False
+        if not self._swarm.is_closed:
             self.rechoke()
 
     def rechoke(self) -> None:
-        """Decide anew who is unchoked. Called every ten seconds, and when a slot falls free."""
+        """Decide anew who is unchoked. Called every ten seconds, and by `rechoke_soon`."""
         decision = self.choker.decide(
             self._swarm.peers.connected,
             self._swarm.now(),

@@ -322,6 +322,25 @@ async def test_a_flood_of_small_talk_is_only_read(leeching: Arena) -> None:
     await leeching.honest_transfer()
 
 
+@pytest.mark.parametrize(
+    "flood",
+    [
+        bytes(4),
+        wire.frame(wire.INTERESTED) + wire.frame(wire.NOT_INTERESTED),
+        wire.frame(wire.UNCHOKE) + wire.frame(wire.CHOKE),
+        wire.numbers(wire.HAVE, 0),
+        wire.frame(wire.EXTENSION, b"\x00d1:mdee"),
+        wire.frame(200, b"xyz"),
+    ],
+    ids=["keep-alives", "interest", "chokes", "one have", "extension handshakes", "unknown"],
+)
+async def test_who_never_stops_talking_is_hung_up_on(leeching: Arena, flood: bytes) -> None:
+    peer = await leeching.attacker()
+    peer.send(wire.frame(wire.HAVE_NONE), flood * 40_000)
+    await peer.hangup()
+    await leeching.honest_transfer()
+
+
 async def test_the_same_peer_twice_is_one_connection(leeching: Arena) -> None:
     first = await leeching.attacker()
     second = await leeching.attacker()
