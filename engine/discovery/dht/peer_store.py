@@ -118,11 +118,12 @@ class PeerStore:
 
     def sample(self, now: float) -> tuple[tuple[bytes, ...], int]:
         """Return (some info-hashes, seconds until there are others) (BEP 51)."""
-        is_everything = len(self._info_hashes) <= MAX_SAMPLES
-        if is_everything or now >= self._sampled_until:
+        if len(self._info_hashes) <= MAX_SAMPLES:
+            return tuple(self._info_hashes), 0
+        if now >= self._sampled_until:
             self._sample = tuple(self._info_hashes.some(MAX_SAMPLES))
             self._sampled_until = now + SAMPLE_INTERVAL_S
-        return self._sample, 0 if is_everything else round(self._sampled_until - now)
+        return self._sample, round(self._sampled_until - now)
 
     def expire(self, now: float) -> None:
         """Let go of what is too old. Must be called every few minutes."""
