@@ -35,6 +35,9 @@ class TorrentState(StrEnum):
     """What a torrent is doing; see engine/torrent/lifecycle.py for the transitions."""
 
     PAUSED = "paused"
+    METADATA = "metadata"
+    """A magnet link whose info dictionary is being fetched; size, files and pieces are not known
+    before."""
     CHECKING = "checking"
     DOWNLOADING = "downloading"
     SEEDING = "seeding"
@@ -46,6 +49,7 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
 
     info_hash: str
     name: str
+    """Of a magnet link what it says, or the info-hash, until the metadata is there."""
     state: TorrentState
     size: int
     have: int
@@ -217,7 +221,7 @@ class Shutdown(Request, frozen=True, kw_only=True):
 
 class AddTorrent(Request, frozen=True, kw_only=True):
     """Add a torrent: exactly one of `metainfo` (base64 of a .torrent) and `source` (an http(s) URL
-    of one, fetched by the engine)."""
+    of one, fetched by the engine, or a magnet link)."""
 
     METHOD = "torrent.add"
     metainfo: bytes | None = None
@@ -229,7 +233,8 @@ class AddTorrent(Request, frozen=True, kw_only=True):
     paused: bool = False
     preallocate: bool | None = None
     assume_complete: bool = False
-    """Seed at once what a stat says is all there (right sizes); a piece found bad is fetched."""
+    """Seed at once what a stat says is all there (right sizes); a piece found bad is fetched. Not
+    with a magnet link."""
     reply: ClassVar[Any] = TorrentRow
 
 

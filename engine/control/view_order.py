@@ -23,6 +23,7 @@ _BY_ATTENTION = {
         (
             TorrentState.ERROR,
             TorrentState.CHECKING,
+            TorrentState.METADATA,
             TorrentState.DOWNLOADING,
             TorrentState.SEEDING,
             TorrentState.PAUSED,

@@ -9,9 +9,20 @@ from engine.torrent.torrent import Torrent
 def reason_for(torrent: Torrent) -> str:
     if torrent.state is State.ERROR:
         return torrent.error
+    if torrent.state is State.METADATA:
+        return _why_no_metadata(torrent)
     if torrent.state is State.DOWNLOADING and not torrent.down_rate.rate:
         return _why_no_download(torrent)
     return ""
+
+
+def _why_no_metadata(torrent: Torrent) -> str:
+    fetching = torrent.fetching
+    if fetching is None or not fetching.connected:
+        return f"no metadata yet: {_why_no_peers(torrent)}"
+    if sources := fetching.fetch.source_count:
+        return f"fetching metadata from {_peers(sources)}"
+    return f"waiting for metadata: {_peers(len(fetching.connected))} connected, none has given any"
 
 
 def _why_no_download(torrent: Torrent) -> str:
@@ -31,8 +42,8 @@ def _why_no_download(torrent: Torrent) -> str:
 
 def _why_no_peers(torrent: Torrent) -> str:
     trackers = torrent.announcer.trackers.values()
-    known = len(torrent.live.peers.known) if torrent.live else 0
-    if known:
+    found = torrent.live.peers if torrent.live else torrent.fetching
+    if found is not None and (known := len(found.known)):
         return f"none of {known} known peers could be reached yet"
     if not trackers:
         return "no tracker, and no peer is known: add one with `add-peer`"

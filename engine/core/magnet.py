@@ -58,9 +58,18 @@ class Magnet:
             _selected(",".join(value for key, value in parameters if key == "so")),
         )
 
+    @property
+    def tiers(self) -> tuple[tuple[str, ...], ...]:
+        """The trackers as tiers (BEP 12): a link has no word for them, each stands alone."""
+        return tuple((url,) for url in self.trackers)
+
     def selects(self, index: int) -> bool:
         """Say whether the file of this index is to be downloaded."""
         return not self.selected or any(index in indices for indices in self.selected)
+
+    def encode(self) -> bytes:
+        """The link as it is kept."""
+        return str(self).encode()
 
     def __str__(self) -> str:
         """The link; parsing it gives this value again."""

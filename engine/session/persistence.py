@@ -9,21 +9,28 @@ from pathlib import Path
 from engine.core.bitfield import Bitfield
 from engine.core.compact import endpoint, split_host_port
 from engine.core.identifiers import InfoHash
+from engine.core.magnet import Magnet
+from engine.core.metainfo import Metainfo
 from engine.errors import ProtocolError
 from engine.session.state_db import StoredTorrent
 from engine.storage.backend import FileStamp
 from engine.torrent.facilities import Facilities
+from engine.torrent.owner import Owner
 from engine.torrent.resume import Record
 from engine.torrent.summary import Summary
-from engine.torrent.torrent import Owner, Torrent
+from engine.torrent.torrent import Torrent
+from engine.torrent.unfinished import SLOW_PIECE_S, UnfinishedBlock
 
 _STAMP = struct.Struct("<qq")
 _NO_FILE = -1
+_MAGNET = b"magnet:"
+"""What is kept of a torrent without metadata begins so; bencode cannot."""
 
 
-def to_row(torrent: Torrent, now: float) -> StoredTorrent:
-    """What to keep of a torrent; `now` is seconds since the epoch."""
-    summary, record = torrent.summary, torrent.record
+def to_row(torrent: Torrent, now: float, summary: Summary | None = None) -> StoredTorrent:
+    """What to keep of a torrent; `now` is seconds since the epoch. A `summary` is what it is about
+    to take over."""
+    summary, record = summary or torrent.summary, torrent.record
     return StoredTorrent(
         info_hash=bytes(summary.info_hash),
         name=summary.name,
@@ -51,21 +58,22 @@ def to_row(torrent: Torrent, now: float) -> StoredTorrent:
     )
 
 
-def from_row(row: StoredTorrent, owner: Owner, facilities: Facilities) -> Torrent:
+def from_row(
+    row: StoredTorrent, owner: Owner, facilities: Facilities, origin: bytes | None = None
+) -> Torrent:
     """Make the torrent of a row, paused; the session starts it if it wants to run.
 
-    Progress that cannot be read is found again by a check. Raises ValueError or SeedwrightError
-    for a row that makes no torrent.
+    `origin` is what is kept beside a row without metadata. Progress that cannot be read is found
+    again by a check. Raises ValueError or SeedwrightError for a row that makes no torrent.
     """
-    summary = Summary(
-        info_hash=InfoHash(row.info_hash),
-        name=row.name,
-        size=row.size,
-        piece_length=row.piece_length,
-        file_count=row.file_count,
-        is_private=bool(row.is_private),
-        trackers=tuple(tuple(tier) for tier in json.loads(row.trackers)),
-    )
+    summary, magnet = _summary(row), None
+    if origin is not None and origin.startswith(_MAGNET):
+        magnet = Magnet.parse(origin.decode())
+    elif origin is not None:
+        # Its metadata was kept, and we were killed before the row said so.
+        summary = Summary.of(Metainfo.parse(origin))
+    elif not summary.has_info:
+        raise ValueError("neither metadata nor a magnet link")
     have = record = None
     try:
         if row.have is not None:
@@ -82,6 +90,7 @@ def from_row(row: StoredTorrent, owner: Owner, facilities: Facilities) -> Torren
         have=have,
         added_at=row.added_at,
         preallocate=bool(row.preallocate),
+        magnet=magnet,
     )
     torrent.wants_to_run = bool(row.wants_to_run)
     torrent.completed_at = row.completed_at
@@ -97,6 +106,18 @@ def from_row(row: StoredTorrent, owner: Owner, facilities: Facilities) -> Torren
     return torrent
 
 
+def _summary(row: StoredTorrent) -> Summary:
+    return Summary(
+        info_hash=InfoHash(row.info_hash),
+        name=row.name,
+        size=row.size,
+        piece_length=row.piece_length,
+        file_count=row.file_count,
+        is_private=bool(row.is_private),
+        trackers=tuple(tuple(tier) for tier in json.loads(row.trackers)),
+    )
+
+
 def _pack(stamps: tuple[FileStamp | None, ...]) -> bytes:
     return b"".join(
         _STAMP.pack(_NO_FILE, 0) if stamp is None else _STAMP.pack(stamp.size_bytes, stamp.mtime_ns)
@@ -109,3 +130,12 @@ def _unpack(data: bytes) -> tuple[FileStamp | None, ...]:
         None if size == _NO_FILE else FileStamp(size, mtime_ns)
         for size, mtime_ns in _STAMP.iter_unpack(data)
     )
+
+
+def take_unfinished(torrent: Torrent) -> tuple[list[UnfinishedBlock], list[int]]:
+    """Blocks of begun pieces to keep, and the pieces of which nothing need be kept any more."""
+    blocks, torrent.unkept = torrent.unkept, []
+    if torrent.live is None:
+        return blocks, []
+    download = torrent.live.download
+    return [*blocks, *download.take_unfinished(SLOW_PIECE_S)], download.unfinished.take_ended()

@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash, PeerId
+from engine.core.magnet import MAX_LINK_CHARS, Magnet
 from engine.core.metainfo import Metainfo
 from engine.core.rates import RateEstimate
 from engine.errors import DuplicateTorrentError, InputError, SeedwrightError, StorageError
@@ -110,7 +111,10 @@ class Session:
         self._totals_before |= await self._state.run(self._state.totals)
         for row in await self._state.run(self._state.load):
             try:
-                torrent = persistence.from_row(row, self, self.facilities)
+                origin = None
+                if not row.piece_length:
+                    origin = await self._state.run(self._state.metainfo, InfoHash(row.info_hash))
+                torrent = persistence.from_row(row, self, self.facilities, origin)
             except (SeedwrightError, ValueError, TypeError) as error:
                 log.error("%s is left alone: its record cannot be read: %s", row.name, error)
             else:
@@ -168,7 +172,7 @@ class Session:
 
     async def add(
         self,
-        metainfo: Metainfo,
+        source: Metainfo | Magnet,
         *,
         save_path: Path | None = None,
         peers: list[Endpoint] | None = None,
@@ -176,33 +180,43 @@ class Session:
         preallocate: bool | None = None,
         assume_complete: bool = False,
     ) -> Torrent:
-        """Add a torrent and start it. Raises DuplicateTorrentError, InputError, StorageError."""
-        if metainfo.info_hash in self.torrents:
-            raise DuplicateTorrentError(f"{metainfo.info.name} is here already")
+        """Add a torrent and start it; by a magnet link it fetches its metadata first (BEP 9).
+
+        `assume_complete` means nothing with a link. Raises DuplicateTorrentError, InputError,
+        StorageError.
+        """
+        if (there := self.torrents.get(source.info_hash)) is not None:
+            raise DuplicateTorrentError(f"{there.name} is here already")
         save_path = (save_path or self.options.save_path).absolute()
         try:
             os.fspath(save_path).encode()
         except UnicodeEncodeError as error:
             raise InputError(f"the path {str(save_path)!a} is not UTF-8") from error
+        magnet = source if isinstance(source, Magnet) else None
+        origin = source.encode()
+        if magnet and len(origin) > MAX_LINK_CHARS:
+            raise InputError("this magnet link is too long to be kept")
         torrent = Torrent(
             self,
             self.facilities,
-            Summary.of(metainfo),
+            Summary.of(source),
             save_path=save_path,
             added_at=time.time(),
             preallocate=self.options.preallocate if preallocate is None else preallocate,
+            magnet=magnet,
         )
         torrent.explicit_peers = list(peers or [])
         torrent.wants_to_run = not paused
-        if assume_complete:
-            torrent.assume_complete()
-        self._metainfo[metainfo.info_hash] = metainfo
+        if isinstance(source, Metainfo):
+            if assume_complete:
+                torrent.assume_complete()
+            self._metainfo[source.info_hash] = source
         self._register(torrent)
         try:
             if self._state is not None:
                 row = persistence.to_row(torrent, time.time())
-                await self._state.run(self._state.add, row, metainfo.encode())
-                del self._metainfo[metainfo.info_hash]
+                await self._state.run(self._state.add, row, origin)
+                self._metainfo.pop(source.info_hash, None)
         except StorageError:
             self._unregister(torrent)
             raise
@@ -213,7 +227,7 @@ class Session:
 
     async def remove(self, torrent: Torrent, *, delete_data: bool = False) -> None:
         """Forget a torrent; with `delete_data` delete its files, and nothing else, too."""
-        info = torrent.info if delete_data else None
+        info = torrent.info if delete_data and torrent.has_info else None
         torrent.pause()
         self._unregister(torrent)
         if self._state is not None:
@@ -265,6 +279,16 @@ class Session:
             raise StorageError(f"no metainfo of {info_hash}")
         return Metainfo.parse(self._state.run_now(self._state.metainfo, info_hash))
 
+    async def keep_metainfo(self, torrent: Torrent, metainfo: Metainfo) -> None:
+        if self.torrents.get(torrent.info_hash) is not torrent:
+            return
+        if self._state is None:
+            self._metainfo[torrent.info_hash] = metainfo
+            return
+        # Before the torrent takes it over: else its row could say more than is kept.
+        row = persistence.to_row(torrent, time.time(), Summary.of(metainfo))
+        await self._state.run(self._state.add, row, metainfo.encode())
+
     def load_blocks(self, info_hash: InfoHash) -> list[UnfinishedBlock]:
         return [] if self._state is None else self._state.run_now(self._state.unfinished, info_hash)
 
@@ -285,7 +309,8 @@ class Session:
 
     def _find(self, wire_hash: bytes) -> Torrent | None:
         torrent = self._by_wire.get(bytes(wire_hash[:20]))
-        return torrent if torrent is not None and torrent.state.is_running else None
+        is_met = torrent is not None and torrent.state.is_running and torrent.has_info
+        return torrent if is_met else None
 
     def _is_own_host(self, host: str) -> bool:
         return any(endpoint.host == host for endpoint in self.incoming.listener.endpoints)
@@ -334,7 +359,7 @@ class Session:
                 continue
             info_hash = bytes(torrent.info_hash)
             changes.rows.append(persistence.to_row(torrent, now))
-            blocks, ended = torrent.take_unfinished()
+            blocks, ended = persistence.take_unfinished(torrent)
             changes.blocks.extend((info_hash, *block) for block in blocks)
             changes.ended.extend((info_hash, piece) for piece in ended)
         return changes

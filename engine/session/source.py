@@ -1,4 +1,4 @@
-"""Where a torrent comes from: a SOURCE as users write it → its metainfo."""
+"""Where a torrent comes from: a SOURCE as users write it → its metainfo, or a magnet link."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 
 import aiofiles
 
+from engine.core.magnet import Magnet, is_magnet
 from engine.core.metainfo import MAX_TORRENT_BYTES, Metainfo
 from engine.errors import InputError, SourceError
 from engine.net.web import fetch
@@ -24,8 +25,8 @@ def _expanded(path: str) -> str:
 
 async def read_source(source: str, local_host: str | None = None) -> bytes:
     """Read the .torrent at a path or an http(s) URL. Raises SourceError."""
-    if source.startswith("magnet:"):
-        raise SourceError("magnet links are not understood yet: give a .torrent or its URL")
+    if is_magnet(source):
+        raise SourceError("a magnet link is not enough here: give a .torrent or its URL")
     if is_url(source):
         return await fetch(source, limit_bytes=MAX_TORRENT_BYTES, local_host=local_host)
     try:
@@ -37,6 +38,11 @@ async def read_source(source: str, local_host: str | None = None) -> bytes:
     if len(data) > MAX_TORRENT_BYTES:
         raise SourceError(f"{source}: larger than {MAX_TORRENT_BYTES} bytes, not a torrent")
     return data
+
+
+async def load_torrent(source: str, local_host: str | None = None) -> Metainfo | Magnet:
+    """Read and check a SOURCE that may be a magnet link. Raises as `load_source`, InputError."""
+    return Magnet.parse(source) if is_magnet(source) else await load_source(source, local_host)
 
 
 async def load_source(source: str, local_host: str | None = None) -> Metainfo:

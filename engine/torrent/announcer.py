@@ -51,6 +51,7 @@ class Announcer:
     __slots__ = (
         "_downloaded_before",
         "_facilities",
+        "_is_started",
         "_key",
         "_on_change",
         "_torrent",
@@ -66,6 +67,8 @@ class Announcer:
         self._torrent = torrent
         self._facilities = facilities
         self._on_change = on_change
+        self._is_started = False
+        """In the swarm; also while what was fetched of a magnet link is followed by a check."""
         self._key = facilities.rng.getrandbits(32)
         self._uploaded_before = 0
         self._downloaded_before = 0
@@ -83,7 +86,10 @@ class Announcer:
     # ── what the torrent tells ──────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
-        """The torrent joined its swarm."""
+        """The torrent joined its swarm. Saying it again changes nothing."""
+        if self._is_started:
+            return
+        self._is_started = True
         self._uploaded_before = self._torrent.up_rate.total
         self._downloaded_before = self._torrent.down_rate.total
         self._each(AnnounceSchedule.start)
@@ -93,6 +99,9 @@ class Announcer:
 
     def stop(self) -> None:
         """The torrent left its swarm: `stopped` is owed to those who know of us."""
+        if not self._is_started:
+            return
+        self._is_started = False
         self._each(AnnounceSchedule.stop)
 
     def announce_now(self) -> None:
@@ -137,14 +146,14 @@ class Announcer:
     @property
     def owes_stopped(self) -> bool:
         """True while a tracker should still hear that we stopped."""
-        return not self._torrent.state.is_running and any(
+        return not self._is_started and any(
             tracker.schedule.owes_event for tracker in self.trackers.values()
         )
 
     def due(self, now: float) -> list[Tracker]:
         """The trackers to announce to now; `announce` must be called for each."""
         return [tracker for tracker in self._asked() if tracker.schedule.is_due(now)][
-            : None if not self._torrent.state.is_running else 1
+            : None if not self._is_started else 1
         ]
 
     def _asked(self) -> list[Tracker]:
@@ -156,7 +165,7 @@ class Announcer:
             works = tracker.schedule.is_announcing or (
                 tracker.schedule.is_known and not tracker.schedule.failures
             )
-            if works and self._torrent.state.is_running:
+            if works and self._is_started:
                 break
         return asked
 
@@ -213,7 +222,7 @@ class Announcer:
         self.tiers.succeeded(tracker.url)
         if reply.warning:
             self._torrent.note("warning", f"tracker {tracker.host}: {reply.warning}")
-        if reply.peers and self._torrent.state.is_running:
+        if reply.peers and self._is_started:
             own_port = self._facilities.listen_port()
             others = [peer for peer in reply.peers if not self._is_us(peer, own_port)]
             self._torrent.found_peers(others, PeerSource.TRACKER)

@@ -1,8 +1,9 @@
 """What a torrent can be doing, and which event leads from where to where, as data.
 
 PAUSED ──check──► CHECKING ──download──► DOWNLOADING ──finish──► SEEDING
-   ▲                 │  └────────seed──────────────────────────────►│
-   └──── pause ──────┴──────────────────┴───────────────────────────┘
+ │ ▲               ▲ │  └────────seed──────────────────────────────►│
+ │ └──── pause ────┼─┴──────────────────┴───────────────────────────┘
+ └─fetch► METADATA─┘check      a magnet link; pause leads back from it as from the others
 any running state ──fail──► ERROR;  a user's resume leads out of ERROR as out of PAUSED.
 """
 
@@ -13,6 +14,8 @@ from enum import StrEnum
 
 class State(StrEnum):
     PAUSED = "paused"
+    METADATA = "metadata"
+    """The info dictionary is being fetched: of the torrent only its info-hash is known."""
     CHECKING = "checking"
     DOWNLOADING = "downloading"
     SEEDING = "seeding"
@@ -21,10 +24,12 @@ class State(StrEnum):
     @property
     def is_running(self) -> bool:
         """True if the torrent takes part in its swarm."""
-        return self in (State.DOWNLOADING, State.SEEDING)
+        return self in (State.METADATA, State.DOWNLOADING, State.SEEDING)
 
 
 class Event(StrEnum):
+    FETCH = "fetch"
+    """Nothing is known but the info-hash: ask the swarm for the rest."""
     CHECK = "check"
     """Verify what is on disk."""
     DOWNLOAD = "download"
@@ -39,11 +44,15 @@ class Event(StrEnum):
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.PAUSED, Event.FETCH): State.METADATA,
     (State.PAUSED, Event.CHECK): State.CHECKING,
     (State.PAUSED, Event.DOWNLOAD): State.DOWNLOADING,
     (State.PAUSED, Event.SEED): State.SEEDING,
     (State.PAUSED, Event.PAUSE): State.PAUSED,
     (State.PAUSED, Event.FAIL): State.ERROR,
+    (State.METADATA, Event.CHECK): State.CHECKING,
+    (State.METADATA, Event.PAUSE): State.PAUSED,
+    (State.METADATA, Event.FAIL): State.ERROR,
     (State.CHECKING, Event.DOWNLOAD): State.DOWNLOADING,
     (State.CHECKING, Event.SEED): State.SEEDING,
     (State.CHECKING, Event.PAUSE): State.PAUSED,
@@ -55,6 +64,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.SEEDING, Event.CHECK): State.CHECKING,
     (State.SEEDING, Event.PAUSE): State.PAUSED,
     (State.SEEDING, Event.FAIL): State.ERROR,
+    (State.ERROR, Event.FETCH): State.METADATA,
     (State.ERROR, Event.CHECK): State.CHECKING,
     (State.ERROR, Event.DOWNLOAD): State.DOWNLOADING,
     (State.ERROR, Event.SEED): State.SEEDING,

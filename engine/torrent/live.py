@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from engine.torrent.torrent import Torrent
 
 CHOKE_ROUND_S = 10.0
+_IDLE_LINGER_S = 30.0
+"""A seeding torrent keeps its live part this long after its last peer."""
 
 
 class LiveTorrent:
     """A torrent in its swarm. Created by Torrent when it is needed, closed when it is not."""
 
-    def __init__(self, torrent: Torrent, facilities: Facilities, info: Info) -> None:
+    def __init__(
+        self, torrent: Torrent, facilities: Facilities, info: Info, known: PeerList
+    ) -> None:
         self.torrent = torrent
         self.facilities = facilities
         self.info = info
@@ -46,7 +50,7 @@ class LiveTorrent:
         self.download = Download(self)
         self.upload = Upload(self)
         self.conversation = Conversation(self)
-        self.peers = Peers(self, PeerList(facilities.rng))
+        self.peers = Peers(self, known)
         self.idle_since: float | None = self.now()
         if torrent.state is State.DOWNLOADING:
             self.download.restore(torrent.kept_blocks())
@@ -59,6 +63,11 @@ class LiveTorrent:
     @property
     def is_downloading(self) -> bool:
         return not self.is_closed and self.torrent.state is State.DOWNLOADING
+
+    @property
+    def is_idle(self) -> bool:
+        """True if nobody has been connected for a while."""
+        return self.idle_since is not None and self.now() - self.idle_since > _IDLE_LINGER_S
 
     def our_handshake(self) -> bytes:
         return Handshake(self.info_hash, self.facilities.peer_id).encode()
@@ -101,6 +110,8 @@ class LiveTorrent:
     def tick(self, now: float) -> None:
         """Once a second."""
         self.peers.tick(now)
+        if self.is_downloading and self.peers.are_few:
+            self.torrent.announcer.want_more()
         self.download.drop_stuck_pieces()
         if now >= self._next_rechoke_at:
             self._next_rechoke_at = now + CHOKE_ROUND_S
@@ -111,7 +122,7 @@ class LiveTorrent:
         if self.is_closed:
             return
         self.is_closed = True
-        self.torrent.keep_blocks(self.download.take_unfinished(0.0))
+        self.torrent.unkept += self.download.take_unfinished(0.0)
         self.torrent.wasted += self.download.picker.wasted_bytes
         self.peers.close()
         self.download.close()

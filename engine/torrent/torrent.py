@@ -12,50 +12,30 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from engine.core.bitfield import Bitfield
 from engine.core.compact import Endpoint
-from engine.core.identifiers import InfoHash
+from engine.core.magnet import Magnet
 from engine.core.metainfo import Info, Metainfo
 from engine.core.rates import RateEstimate, TokenBucket
 from engine.errors import SeedwrightError, StorageError
 from engine.storage.backend import FileStamp
 from engine.storage.filesystem import TorrentFiles
-from engine.swarm.peer_list import PeerSource
+from engine.swarm.peer_list import PeerList, PeerSource
 from engine.torrent.announcer import Announcer
 from engine.torrent.checking import bytes_of, make_ready, take_stamps
 from engine.torrent.facilities import Facilities
 from engine.torrent.lifecycle import Event, State, after
 from engine.torrent.live import LiveTorrent
+from engine.torrent.metadata import MetadataSwarm
+from engine.torrent.owner import Owner
 from engine.torrent.resume import Record
 from engine.torrent.summary import Summary
-from engine.torrent.unfinished import SLOW_PIECE_S, UnfinishedBlock
+from engine.torrent.unfinished import UnfinishedBlock
 
 log = logging.getLogger(__name__)
 
 _LOG_LINES = 200
-_IDLE_LINGER_S = 30.0
-"""A seeding torrent keeps its live part this long after its last peer."""
-
-
-class Owner(Protocol):
-    """What a torrent tells and asks its session."""
-
-    def changed(self, torrent: Torrent) -> None:
-        """Something that a front end shows or the state database keeps is different now."""
-
-    def activated(self, torrent: Torrent) -> None:
-        """The torrent wants `tick` every second, until it answers False."""
-
-    def announce_changed(self, torrent: Torrent) -> None:
-        """`torrent.announcer.next_at` may be earlier than it was."""
-
-    def load_blocks(self, info_hash: InfoHash) -> list[UnfinishedBlock]:
-        """Read back the blocks of begun pieces that are kept of a torrent."""
-
-    def load_metainfo(self, info_hash: InfoHash) -> Metainfo:
-        """Read the torrent's metainfo back from where it is kept."""
 
 
 class Torrent:
@@ -65,9 +45,8 @@ class Torrent:
         "_check",
         "_facilities",
         "_info",
-        "_log",
+        "_known",
         "_owner",
-        "_unkept",
         "active_s",
         "added_at",
         "announcer",
@@ -77,11 +56,14 @@ class Torrent:
         "down_rate",
         "error",
         "explicit_peers",
+        "fetching",
         "geometry",
         "have",
         "have_bytes",
         "info_hash",
         "live",
+        "log_lines",
+        "magnet",
         "name",
         "needs_check",
         "preallocate",
@@ -90,6 +72,7 @@ class Torrent:
         "size",
         "state",
         "summary",
+        "unkept",
         "up_bucket",
         "up_rate",
         "wants_to_run",
@@ -106,14 +89,19 @@ class Torrent:
         have: Bitfield | None = None,
         added_at: float,
         preallocate: bool = False,
+        magnet: Magnet | None = None,
     ) -> None:
+        """`magnet` is where the torrent came from, if its metadata is not known yet."""
         now = facilities.loop.time()
         self._owner = owner
         self._facilities = facilities
         self._info: Info | None = None
         self._check: asyncio.Task[None] | None = None
-        self._unkept: list[UnfinishedBlock] = []
-        self._log: deque[tuple[float, str, str]] = deque(maxlen=_LOG_LINES)
+        self.log_lines: deque[tuple[float, str, str]] = deque(maxlen=_LOG_LINES)
+        """(seconds since the epoch, level, text), oldest first."""
+        self._known: PeerList | None = None
+        """Addresses that the live part to come begins with."""
+        self.magnet = magnet
         self.summary = summary
         self.info_hash = summary.info_hash
         self.name = summary.name
@@ -122,8 +110,7 @@ class Torrent:
         self.save_path = save_path
         self.preallocate = preallocate
         self.have = have if have is not None else Bitfield(self.geometry.piece_count)
-        self.have_bytes = 0
-        self._count_have()
+        self.have_bytes = bytes_of(self.have, self.geometry)
         self.state = State.PAUSED
         self.wants_to_run = True
         """What the user asked for; the state may be ERROR all the same."""
@@ -140,37 +127,43 @@ class Torrent:
         self.down_bucket = TokenBucket(0, now)
         self.up_bucket = TokenBucket(0, now)
         self.explicit_peers: list[Endpoint] = []
+        self.unkept: list[UnfinishedBlock] = []
+        """Blocks of begun pieces that are on their way to where they are kept."""
         self.live: LiveTorrent | None = None
+        self.fetching: MetadataSwarm | None = None
+        """There while the state is METADATA, instead of a live part."""
         self.announcer = Announcer(self, facilities, lambda: owner.announce_changed(self))
 
     # ── what others ask ─────────────────────────────────────────────────────────────────────────
 
     @property
+    def has_info(self) -> bool:
+        """False while only the info-hash is known; sizes and pieces mean nothing then."""
+        return self.summary.has_info
+
+    @property
     def info(self) -> Info:
         """The info dictionary; read back if it was put away. Raises SeedwrightError."""
+        if not self.has_info:
+            raise StorageError(f"the metadata of {self.name} is not known yet")
         if self._info is None:
             self._info = self._owner.load_metainfo(self.info_hash).info
         return self._info
 
     @property
     def is_complete(self) -> bool:
-        return self.have.is_full
+        return self.has_info and self.have.is_full
 
     @property
     def left(self) -> int:
-        """Bytes still missing, as trackers want to know it."""
-        return self.size - self.have_bytes
+        """Bytes still missing, as trackers want to know it; 0 would mean a seed."""
+        return self.size - self.have_bytes if self.has_info else 1
 
     @property
     def progress(self) -> float:
         if self.state is State.CHECKING:
             return self.check_progress
         return self.have_bytes / self.size if self.size else float(self.is_complete)
-
-    @property
-    def log_lines(self) -> list[tuple[float, str, str]]:
-        """(seconds since the epoch, level, text), oldest first."""
-        return list(self._log)
 
     @property
     def wasted_bytes(self) -> int:
@@ -189,7 +182,7 @@ class Torrent:
         if self.state.is_running or self.state is State.CHECKING:
             return
         self.error = ""
-        self._begin_check()
+        self._begin()
 
     def pause(self) -> None:
         """Leave the swarm, keep everything."""
@@ -208,8 +201,9 @@ class Torrent:
         """Verify all pieces from the disk, whatever is recorded."""
         self.suspend()
         self.needs_check = True
-        self.note("info", "checking all pieces")
-        self._begin_check()
+        if self.has_info:
+            self.note("info", "checking all pieces")
+        self._begin()
 
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
         """Limit this torrent, in bytes a second; 0 lifts a limit, None leaves it."""
@@ -231,15 +225,33 @@ class Torrent:
         """Connect to an explicit peer, now and whenever it is lost."""
         if endpoint not in self.explicit_peers:
             self.explicit_peers.append(endpoint)
-        if self.state.is_running:
-            self.wake().peers.found([endpoint], PeerSource.MANUAL)
+        self.found_peers([endpoint], PeerSource.MANUAL)
 
-    # ── checking ────────────────────────────────────────────────────────────────────────────────
+    # ── before the swarm: metadata and check ────────────────────────────────────────────────────
 
-    def _begin_check(self) -> None:
-        self._move(Event.CHECK)
-        self.check_progress = 0.0
-        self._check = self._facilities.spawn(self._run_check())
+    def _begin(self) -> None:
+        if self.has_info:
+            self._move(Event.CHECK)
+            self.check_progress = 0.0
+            self._check = self._facilities.spawn(self._run_check())
+            return
+        self._move(Event.FETCH)
+        self.note("info", "fetching metadata")
+        self.fetching = MetadataSwarm(self, self._facilities, self._owner)
+        self.fetching.begin()
+        self.announcer.start()
+        self._owner.activated(self)
+
+    def learned(self, metainfo: Metainfo, known: PeerList) -> None:
+        """Take over the metadata, and go on if it is still wanted; `known` are addresses."""
+        self._info = metainfo.info
+        self.summary = summary = Summary.of(metainfo)
+        self.name, self.size, self.geometry = summary.name, summary.size, summary.geometry
+        self._known = known
+        self.checked(Bitfield(self.geometry.piece_count))
+        if self.state is State.METADATA:
+            self._close_swarm()
+            self._begin()
 
     async def _run_check(self) -> None:
         try:
@@ -270,7 +282,7 @@ class Torrent:
     def checked(self, have: Bitfield) -> None:
         """Take over what a check found. Must be called before the torrent joins its swarm."""
         self.have = have
-        self._count_have()
+        self.have_bytes = bytes_of(have, self.geometry)
         self.changed()
 
     def _stop_check(self) -> None:
@@ -292,13 +304,16 @@ class Torrent:
     def wake(self) -> LiveTorrent:
         """The live part, made if there is none; for running torrents. Raises SeedwrightError."""
         if self.live is None:
-            self.live = LiveTorrent(self, self._facilities, self.info)
+            known, self._known = self._known or PeerList(self._facilities.rng), None
+            self.live = LiveTorrent(self, self._facilities, self.info, known)
             self._owner.activated(self)
         return self.live
 
     def found_peers(self, endpoints: list[Endpoint], source: PeerSource) -> None:
         """Addresses from a tracker. A seed dials too: leechers behind a NAT cannot dial it."""
-        if self.state.is_running and endpoints:
+        if self.fetching is not None:
+            self.fetching.found(endpoints, source)
+        elif self.state.is_running and endpoints:
             try:
                 self.wake().peers.found(endpoints, source)
             except SeedwrightError as error:
@@ -320,7 +335,7 @@ class Torrent:
         """The disk failed this torrent: stop, say why, keep what was verified."""
         expected = isinstance(error, SeedwrightError)
         self.error = str(error) if expected else f"{type(error).__name__}: {error}"
-        if not isinstance(error, StorageError):
+        if not expected:
             log.error("%s failed: %s", self.name, self.error, exc_info=error)
         self.note("error", self.error)
         self._stop_check()
@@ -329,13 +344,12 @@ class Torrent:
     def _leave(self, event: Event) -> None:
         was_running = self.state.is_running
         self._move(event)
-        self._close_live()
-        if was_running:
-            self.announcer.stop()
-            if self.record is not None and not self.record.is_clean:
-                # What was written since the stamps were taken is not younger than this.
-                self.record = replace(self.record, committed_at=self._facilities.wall_clock())
-                self._facilities.spawn(self.settle_record())
+        self._close_swarm()
+        self.announcer.stop()
+        if was_running and self.record is not None and not self.record.is_clean:
+            # What was written since the stamps were taken is not younger than this.
+            self.record = replace(self.record, committed_at=self._facilities.wall_clock())
+            self._facilities.spawn(self.settle_record())
         self.changed()
 
     def _move(self, event: Event) -> None:
@@ -351,50 +365,36 @@ class Torrent:
         rates = self.down_rate.update(now), self.up_rate.update(now)
         if rates != before:
             self.changed()
-        live = self.live
-        if live is None:
+        if self.fetching is not None:
+            self.fetching.tick(now)
+            return True
+        if self.live is None:
             return any(rates)
-        live.tick(now)
-        if self.state is State.DOWNLOADING and live.peers.are_few:
-            self.announcer.want_more()
-        is_idle = live.idle_since is not None and now - live.idle_since > _IDLE_LINGER_S
-        if self.state is State.SEEDING and is_idle and not self.explicit_peers:
-            self._close_live()
+        self.live.tick(now)
+        if self.state is State.SEEDING and not self.explicit_peers and self.live.is_idle:
+            self._close_swarm()
         return True
 
-    def _close_live(self) -> None:
-        if self.live is not None:
-            live, self.live = self.live, None
+    def _close_swarm(self) -> None:
+        live, fetching = self.live, self.fetching
+        self.live = self.fetching = None
+        if live is not None:
             live.close()
+        if fetching is not None:
+            fetching.close()
 
     def put_away(self) -> None:
         """Forget the metainfo until it is needed again. The owner must be able to load it."""
         if self.live is None and self._check is None:
             self._info = None
 
-    # ── blocks of begun pieces, kept over a restart ─────────────────────────────────────────────
-
-    def keep_blocks(self, blocks: list[UnfinishedBlock]) -> None:
-        self._unkept += blocks
-
     def kept_blocks(self) -> list[UnfinishedBlock]:
         """All that is kept, where it is kept or still on its way there."""
-        return [*self._owner.load_blocks(self.info_hash), *self._unkept]
-
-    def take_unfinished(self) -> tuple[list[UnfinishedBlock], list[int]]:
-        """What to keep, and the pieces of which nothing need be kept any more."""
-        blocks, self._unkept = self._unkept, []
-        if self.live is None:
-            return blocks, []
-        download = self.live.download
-        return [*blocks, *download.take_unfinished(SLOW_PIECE_S)], download.unfinished.take_ended()
+        return [*self._owner.load_blocks(self.info_hash), *self.unkept]
 
     def changed(self) -> None:
         self._owner.changed(self)
 
     def note(self, level: str, text: str) -> None:
-        self._log.append((self._facilities.wall_clock(), level, text))
+        self.log_lines.append((self._facilities.wall_clock(), level, text))
         log.log(getattr(logging, level.upper()), "%s: %s", self.name, text)
-
-    def _count_have(self) -> None:
-        self.have_bytes = bytes_of(self.have, self.geometry)

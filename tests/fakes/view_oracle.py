@@ -54,7 +54,7 @@ def expected(engine: FakeEngine, view: View) -> list[str]:
             case Sort.ETA:
                 return inf if torrent.eta_s is None else sign * torrent.eta_s
             case Sort.STATE:
-                order = ["error", "checking", "downloading", "seeding", "paused"]
+                order = ["error", "checking", "metadata", "downloading", "seeding", "paused"]
                 return sign * order.index(torrent.state)
             case Sort.ADDED:
                 return sign * torrent.added_at

@@ -1,0 +1,158 @@
+"""One connected peer of a torrent without metadata: what is said until we have it (BEP 3, 9, 10).
+
+Nothing can be known of pieces yet, so that what the peer tells of them is not looked at: the
+connection ends with the fetch, and a new one begins from the start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.core.identifiers import VERSION
+from engine.errors import ProtocolError
+from engine.net.peer_connection import RECEIVE_BUFFER_BYTES, PeerConnection
+from engine.swarm.peer_list import PeerSource
+from engine.torrent.metadata_serving import METADATA_EXT_ID
+from engine.wire import encoder, ut_metadata
+from engine.wire.client_name import client_name
+from engine.wire.decoder import Decoder
+from engine.wire.extensions import ExtensionHandshake
+from engine.wire.handshake import Handshake
+from engine.wire.messages import Block, Extended
+from engine.wire.ut_metadata import MetadataData, MetadataReject, MetadataRequest
+
+if TYPE_CHECKING:
+    from engine.torrent.metadata import MetadataSwarm
+
+_KEEP_ALIVE_S = 100.0
+
+
+class MetadataPeer:
+    """A peer after its handshake. It is the handler of its connection."""
+
+    __slots__ = (
+        "_decoder",
+        "_ext_id",
+        "_handshake",
+        "_spoke_at",
+        "_swarm",
+        "connection",
+        "extension",
+        "is_set_aside",
+        "received_bytes",
+        "source",
+        "useful_at",
+    )
+
+    def __init__(
+        self,
+        swarm: MetadataSwarm,
+        connection: PeerConnection,
+        handshake: Handshake,
+        source: PeerSource,
+    ) -> None:
+        now = swarm.now()
+        self._swarm = swarm
+        self._handshake = handshake
+        self._decoder = Decoder()
+        self._ext_id = 0
+        """What they call ut_metadata; 0 = they do not speak it."""
+        self._spoke_at = now
+        self.connection = connection
+        self.source = source
+        self.extension: ExtensionHandshake | None = None
+        self.useful_at = now
+        """When it gave a piece, or began."""
+        self.is_set_aside = False
+        """It goes because it is of no use now; nothing is held against it."""
+        self.received_bytes = 0
+        """Of metadata."""
+
+    def open(self) -> None:
+        """Say what stands behind the handshake: what we speak, and that we have nothing."""
+        facilities = self._swarm.facilities
+        said = ExtensionHandshake(
+            ids={ut_metadata.NAME: METADATA_EXT_ID},
+            client=f"seedwright {VERSION}",
+            listen_port=facilities.listen_port() or None,
+            reqq=facilities.limits.max_request_queue,
+            your_ip=self.connection.remote.host,
+        )
+        self._send(encoder.extended(0, said.encode()))
+        if self._handshake.supports_fast:
+            self._send(encoder.have_none())
+
+    # ── what the connection tells ───────────────────────────────────────────────────────────────
+
+    def on_data(self, data: memoryview) -> None:
+        self._swarm.down.take(len(data))
+        for message in self._decoder.feed(data):
+            match message:
+                case Extended(0, payload):
+                    self._on_extension_handshake(payload)
+                case Extended(ext_id, payload) if ext_id == METADATA_EXT_ID:
+                    self._on_metadata_message(payload)
+                case Block():
+                    raise ProtocolError(f"{self.connection.remote} sent a block unasked")
+                case _:
+                    pass
+            if self.connection.is_closed:
+                return
+        self.connection.flush()
+
+    def on_writable(self) -> None:
+        """Nothing waits to be sent: requests are small."""
+
+    def on_closed(self, error: Exception | None) -> None:
+        self._swarm.on_closed(self, error)
+
+    def read_quota(self) -> int:
+        quota = self._swarm.down.quota()
+        if quota <= 0:
+            self._swarm.down.wait(self.connection.resume_reading)
+        return min(RECEIVE_BUFFER_BYTES, quota)
+
+    def _on_extension_handshake(self, payload: bytes) -> None:
+        said = ExtensionHandshake.decode(payload)
+        self.extension = self.extension.updated(said) if self.extension else said
+        self._ext_id = self.extension.ids.get(ut_metadata.NAME, 0)
+        self._swarm.on_offer(self, self.extension.metadata_size if self._ext_id else None)
+
+    def _on_metadata_message(self, payload: bytes) -> None:
+        match ut_metadata.decode(payload):
+            case MetadataData(piece, data):
+                self.useful_at = self._swarm.now()
+                self.received_bytes += len(data)
+                self._swarm.on_piece(self, piece, data)
+            case MetadataReject(piece):
+                self._swarm.on_reject(self, piece)
+            case MetadataRequest(piece) if self._ext_id:
+                answer = ut_metadata.encode(MetadataReject(piece))
+                self._send(encoder.extended(self._ext_id, answer))
+            case _:
+                pass
+
+    # ── what we tell them ───────────────────────────────────────────────────────────────────────
+
+    def ask(self, piece: int) -> None:
+        payload = ut_metadata.encode(MetadataRequest(piece))
+        self._send(encoder.extended(self._ext_id, payload))
+
+    def keep_alive(self, now: float) -> None:
+        if now - self._spoke_at > _KEEP_ALIVE_S:
+            self._send(encoder.keep_alive())
+
+    def _send(self, data: bytes) -> None:
+        self._spoke_at = self._swarm.now()
+        self.connection.write(data)
+
+    # ── what others ask about them ──────────────────────────────────────────────────────────────
+
+    @property
+    def client(self) -> str:
+        """What they call themselves (BEP 10), else what their peer id says (BEP 20)."""
+        said = self.extension.client if self.extension else ""
+        return said or client_name(self._handshake.peer_id)
+
+    def __repr__(self) -> str:
+        return f"MetadataPeer({self.connection.remote}, {self.client})"
