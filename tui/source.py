@@ -1,4 +1,4 @@
-"""What people type or drop into a terminal when they mean a torrent: a path or a URL.
+"""What people type or drop into a terminal when they mean a torrent: a path, a URL, a magnet link.
 
 Terminals paste a dropped file quoted, with backslashes, or as a file: URL. Pure but for `~` and the
 working directory; nothing is opened here.
@@ -36,18 +36,19 @@ def _path(text: str) -> Path:
 
 
 def source_of(text: str) -> str | Path:
-    """An http(s) URL, or the absolute path of a file. Raises SourceError."""
+    """An http(s) URL, a magnet link (the engine reads it), or the absolute path of a file. Raises
+    SourceError."""
     asked = text.strip()
     if not asked:
-        raise SourceError("name a .torrent file or an http(s) URL")
+        raise SourceError("name a .torrent file, an http(s) URL or a magnet link")
+    if _unquoted(asked).casefold().startswith("magnet:"):
+        return _unquoted(asked)
     if asked.casefold().startswith(("http://", "https://")):
         if not urlsplit(asked).hostname:
             raise SourceError(f"{asked} names no host")
         return asked
     if asked.casefold().startswith("file://"):
         return Path(unquote(urlsplit(asked).path))
-    if asked.casefold().startswith("magnet:"):
-        raise SourceError("magnet links are not understood yet; name a .torrent file")
     if _SCHEME.match(asked) and "://" in asked:
         raise SourceError(f"{asked.partition(':')[0]}: is no scheme that can be fetched; use http")
     return _path(_unquoted(asked))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from tui.link import Delta, Snapshot, TorrentRow
 
-STATES: Final = ("downloading", "seeding", "checking", "paused", "error")
+STATES: Final = ("downloading", "seeding", "metadata", "checking", "paused", "error")
 """The states of schema.TorrentState, in the order in which filters offer them."""
 
 SORTS: Final[Mapping[str, tuple[str, bool]]] = {

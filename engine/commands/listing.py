@@ -23,6 +23,7 @@ from tui.format import duration, limit, percent, rate, ratio, short_rate, short_
 
 COLOURS: Final = {
     TorrentState.PAUSED: "bright_black",
+    TorrentState.METADATA: "yellow",
     TorrentState.CHECKING: "yellow",
     TorrentState.DOWNLOADING: "cyan",
     TorrentState.SEEDING: "green",

@@ -24,6 +24,9 @@ from tui.source import save_folder, source_of
         ("file:///a/with%20space.torrent", Path("/a/with space.torrent")),
         ("https://host/a b.torrent", "https://host/a b.torrent"),
         ("HTTP://host/x", "HTTP://host/x"),
+        (" magnet:?xt=urn:btih:x&dn=a%20b\n", "magnet:?xt=urn:btih:x&dn=a%20b"),
+        ("'magnet:?xt=urn:btih:x&dn=y'", "magnet:?xt=urn:btih:x&dn=y"),
+        ("MAGNET:?xt=urn:btih:x", "MAGNET:?xt=urn:btih:x"),
     ],
 )
 def test_sources(typed: str, meant: Path | str) -> None:
@@ -43,7 +46,7 @@ def test_relative_paths_and_homes_become_absolute(
 
 @pytest.mark.parametrize(
     "typed",
-    ["", "   ", "http://", "magnet:?xt=urn:btih:x", "ftp://host/a.torrent", "~no-such-user-x/a"],
+    ["", "   ", "http://", "ftp://host/a.torrent", "~no-such-user-x/a"],
 )
 def test_what_is_no_source_is_refused(typed: str) -> None:
     with pytest.raises(SourceError):

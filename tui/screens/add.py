@@ -1,4 +1,4 @@
-"""The dialogue that adds a torrent: a path or URL, where to save, whether to begin at once."""
+"""The dialogue that adds a torrent: path, URL or magnet link, where to save, whether to begin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AddScreen(Dialogue):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialogue"):
             yield Static("Add a torrent", classes="title")
-            yield Static("Path of a .torrent file, or http(s) URL", classes="label")
+            yield Static("Path of a .torrent file, http(s) URL, or magnet link", classes="label")
             yield Input(
                 id="source",
                 placeholder="~/Downloads/….torrent",

@@ -30,6 +30,7 @@ MEANINGS = {
     "downloading": "pieces are coming in, or will be",
     "waiting": "a download that cannot go on; the overview says why",
     "seeding": "complete, and offered to others",
+    "metadata": "a magnet link: names, sizes and hashes are being fetched from peers",
     "checking": "what is on the disk is being verified",
     "paused": "stopped by you",
     "error": "stopped by a problem; the overview says which",

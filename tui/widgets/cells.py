@@ -29,6 +29,7 @@ LOOKS: Final = {
     "downloading": Look("↓", "downloading", "down", "in", "bar-in"),
     "waiting": Look("◌", "waiting", "wait", "wait", "bar-in"),
     "seeding": Look("↑", "seeding", "seed", "out", "bar-out"),
+    "metadata": Look("◇", "metadata", "meta", "wait", "bar-wait"),
     "checking": Look("≡", "checking", "check", "wait", "bar-wait"),
     "paused": Look("‖", "paused", "pause", "muted", "bar-idle"),
     "error": Look("✗", "error", "error", "fail", "bar-fail"),

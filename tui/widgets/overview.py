@@ -29,7 +29,7 @@ def pairs(row: TorrentRow, info: TorrentInfo | None) -> Iterable[Pair]:
     """The facts in order of importance. Without `info` (not arrived yet) what the list knows."""
     look = look_of(row)
     yield "State", f"{look.glyph} {look.word}", COLOURS.get(look.style, "")
-    if row.state == "downloading":
+    if row.state in ("downloading", "metadata"):
         yield "Time left", fmt.duration(row.eta_s) or "unknown", ""
     elif row.completed_at:
         yield "Completed", clock.date_and_time(row.completed_at), ""
