@@ -54,12 +54,20 @@ class TokenBucket:
 
 
 class RateEstimate:
-    """Exponentially weighted bytes a second; `half_life_s` is how fast the past fades."""
+    """Exponentially weighted bytes a second; `half_life_s` is how fast the past fades.
 
-    __slots__ = ("_decay", "_pending", "_rate", "_stamp", "total")
+    Where nothing came for FORGOTTEN_AFTER half-lives the rate is 0: else its rest would be shown
+    long after the flow.
+    """
+
+    FORGOTTEN_AFTER = 6
+
+    __slots__ = ("_decay", "_forget_s", "_moved_at", "_pending", "_rate", "_stamp", "total")
 
     def __init__(self, now: float, *, half_life_s: float = 3.0) -> None:
         self._decay = math.log(2) / half_life_s
+        self._forget_s = self.FORGOTTEN_AFTER * half_life_s
+        self._moved_at = now
         self._rate = 0.0
         self._pending = 0
         self._stamp = now
@@ -77,7 +85,9 @@ class RateEstimate:
             # expm1 and this order keep the shortest steps exact; nothing here turns into NaN.
             fade = -math.expm1(-self._decay * elapsed)
             self._rate += self._pending * (fade / elapsed) - self._rate * fade
-            if self._rate < 1 and not self._pending:
+            if self._pending:
+                self._moved_at = now
+            elif self._rate < 1 or now - self._moved_at >= self._forget_s:
                 self._rate = 0.0
             self._pending = 0
             self._stamp = now

@@ -110,6 +110,16 @@ def test_the_total_counts_every_byte_whatever_the_clock_does(
     assert estimate.total == sum(amount for _, amount in flow)
 
 
+def test_what_flowed_long_ago_is_forgotten() -> None:
+    estimate = RateEstimate(0.0, half_life_s=3.0)
+    estimate.add(10**9)
+    assert estimate.update(1.0) > 10**8
+    assert estimate.update(18.0) > 0
+    assert estimate.update(19.0) == 0
+    estimate.add(1000)
+    assert estimate.update(20.0) > 0
+
+
 def test_an_update_at_the_same_moment_loses_nothing() -> None:
     estimate, other = RateEstimate(0.0), RateEstimate(0.0)
     estimate.add(500)
