@@ -134,7 +134,10 @@ class Metainfo:
         """Read a .torrent. Raises MetainfoError or BencodeError."""
         if len(data) > MAX_TORRENT_BYTES:
             raise MetainfoError(f"a torrent of {len(data)} bytes, more than {MAX_TORRENT_BYTES}")
-        top = bencode.decode_dict(data)
+        try:
+            top = bencode.decode_dict(data)
+        except BencodeError as error:
+            raise BencodeError(f"not a torrent, or a damaged one: {error}") from error
         info = top.get(b"info")
         if not isinstance(info, dict):
             raise MetainfoError("no info dictionary: not a torrent")

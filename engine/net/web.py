@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import urlsplit
 
 from engine.errors import SourceError
@@ -39,5 +40,9 @@ async def fetch(url: str, *, limit_bytes: int, local_host: str | None = None) ->
             return bytes(body)
     except TimeoutError as error:
         raise SourceError(f"{url}: no answer within {TIMEOUT_S:.0f} s") from error
+    except aiohttp.ClientConnectorError as error:
+        code = error.os_error.errno or 0  # below zero: of the look-up of names
+        why = os.strerror(code) if code > 0 else error.strerror or error
+        raise SourceError(f"{url}: cannot connect: {why}") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise SourceError(f"{url}: {error or type(error).__name__}") from error

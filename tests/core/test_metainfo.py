@@ -459,3 +459,9 @@ def test_any_dictionary_is_sound_or_refused(changes: Dict, is_single: bool) -> N
         return
     assert len(info.pieces) == info.geometry.piece_count * 20
     assert all(".." not in entry.path and entry.length >= 0 for entry in info.files)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"d4:info", b"d1:ai1ee"])
+def test_what_is_no_torrent_is_called_so(data: bytes) -> None:
+    with pytest.raises(InputError, match="not a torrent"):
+        Metainfo.parse(data)

@@ -108,6 +108,13 @@ async def test_what_is_no_working_address_is_a_source_error(url: str) -> None:
     assert url in str(caught.value)
 
 
+async def test_a_closed_port_is_said_in_plain_words() -> None:
+    with pytest.raises(
+        SourceError, match=r"^http://127\.0\.0\.1:1/a: cannot connect: Connection refused$"
+    ):
+        await fetch("http://127.0.0.1:1/a", limit_bytes=LIMIT)
+
+
 async def test_garbage_instead_of_http() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
