@@ -50,7 +50,7 @@ def info(torrent: str, socket_path: Path | None, as_json: bool) -> None:
             ("up", f"{rate(row.up_rate)}, {size(row.uploaded)} in all, ratio {ratio(row.ratio)}"),
             ("wasted", size(told.wasted) if told.wasted else ""),
             ("limits", f"down {limit(told.down_limit)}, up {limit(told.up_limit)}"),
-            ("peers", f"{row.peers}, of which {row.seeds} have everything"),
+            ("peers", f"{row.peers}, {row.seeds} of them complete" if row.peers else "none"),
             ("availability", f"{told.availability:.2f} copies among the peers"),
             ("private", "yes" if row.is_private else "no"),
             ("save path", told.save_path),

@@ -18,6 +18,10 @@ from engine.control.schema import Accepted, GetTorrent, Remove, TorrentInfo
 from tui.format import clean, plural, size
 
 
+class _Declined(click.ClickException):
+    exit_code = 130
+
+
 @command(
     "remove",
     examples=(
@@ -62,7 +66,8 @@ async def _remove(
         infos = [await _info(client, torrent) for torrent in torrents]
         if should_ask:
             for info in infos:
-                click.confirm(_question(info, data), abort=True)
+                if not click.confirm(_question(info, data)):
+                    raise _Declined("nothing was removed")
         request = Remove(torrents=[info.row.info_hash for info in infos], delete_data=data)
         reply: Accepted = await client.call(request, timeout_s=None)
         return reply

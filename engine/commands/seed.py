@@ -28,7 +28,7 @@ from tui.format import size
 @command(
     "seed",
     examples=(
-        ("seedwright seed photos.torrent --data ~", "Seed ~/photos to who asks the tracker"),
+        ("seedwright seed photos.torrent --data ~", "Seed ~/photos to whoever asks the tracker"),
         (
             "seedwright seed photos.torrent --data ~/photos --listen 0.0.0.0:6881",
             "On a port that others can be told",
@@ -85,7 +85,7 @@ def seed(
         folder = save_path_of(metainfo.info, data)
         task = Foreground(
             options=session,
-            metainfo=metainfo,
+            source=metainfo,
             save_path=folder,
             peers=tuple(await options.resolve_peers(peers)),
             stay=True,
