@@ -41,8 +41,10 @@ class EmptyState(Widget):
         if not self.has_rows:
             return Content.styled("connecting …", "$muted")
         if self.asked.is_filtered and self.total:
+            whole = f"None of the {self.total:,} torrents" if self.total > 1 else "The only torrent"
+            verb = "matches" if self.total > 1 else "does not match"
             return Content.assemble(
-                (f"None of the {fmt.plural(self.total, 'torrent')} matches.\n\n", ""),
+                (f"{whole} {verb}.\n\n", ""),
                 _key("clear"),
                 (" shows all again", "$muted"),
             )
