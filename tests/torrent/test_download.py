@@ -1,0 +1,129 @@
+"""Fetching: from request to verified piece on disk, and every way in which that can go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from engine.torrent.lifecycle import State
+from tests.fakes import scripted_peer as wire
+from tests.fakes.scripted_peer import ScriptedPeer
+from tests.storage.torrents import sample
+from tests.torrent.one_torrent import (
+    ALL,
+    BLOCK,
+    CONTENT,
+    PIECE,
+    OneTorrent,
+    bits,
+    one_torrent,
+)
+
+
+async def _serve(one: OneTorrent, visitor: ScriptedPeer, most: int = 1 << 30) -> None:
+    """Answer requests truthfully until hung up on, or so many were answered."""
+    async for said in visitor.messages():
+        if said.id == wire.REQUEST:
+            visitor.send(one.block(*said.numbers))
+            most -= 1
+            if not most:
+                return
+
+
+async def test_a_piece_counts_when_it_is_on_disk(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        visitor = await one.visitor(has=bits(5))
+        visitor.send(wire.frame(wire.UNCHOKE))
+        told = asyncio.create_task(visitor.until(wire.HAVE))
+        asked = {(5, 0), (5, BLOCK)}
+        for index, begin in sorted(asked):
+            visitor.send(one.block(index, begin, BLOCK))
+        assert (await told).numbers == (5,)
+        data = (tmp_path / "t").read_bytes()
+        assert data[5 * PIECE : 6 * PIECE] == CONTENT.piece(5)
+        assert one.torrent.have_bytes == PIECE
+        await one.until(lambda: one.session.facilities.buffers.count == 0)
+
+
+async def test_more_buffers_than_there_are_means_waiting_not_failing(tmp_path: Path) -> None:
+    """Three peers, and room for two pieces."""
+    async with one_torrent(tmp_path, buffer_bytes=2 * PIECE) as one:
+        visitors = [await one.visitor(number, has=ALL) for number in range(3)]
+        for visitor in visitors:
+            visitor.send(wire.frame(wire.UNCHOKE))
+        await asyncio.gather(*(_serve(one, visitor) for visitor in visitors))
+        assert one.torrent.state is State.SEEDING
+        assert one.session.facilities.buffers.count == 0
+
+
+async def test_a_late_block_is_used_and_no_offence(tmp_path: Path) -> None:
+    """It had been asked for, then a choke dropped the request, and it came all the same."""
+    async with one_torrent(tmp_path) as one:
+        visitor = await one.visitor(has=bits(0), reserved=wire.PLAIN)
+        visitor.send(wire.frame(wire.UNCHOKE))
+        first = await visitor.until(wire.REQUEST)
+        second = await visitor.until(wire.REQUEST)
+        visitor.send(wire.frame(wire.CHOKE), one.block(*first.numbers))
+        visitor.send(wire.frame(wire.UNCHOKE))
+        await visitor.until(wire.REQUEST)
+        assert not one.known().connection.is_closed
+        visitor.send(one.block(*first.numbers), one.block(*second.numbers))
+        await one.until(lambda: one.torrent.have.count == 1)
+
+
+async def test_in_the_end_game_the_slower_is_told_to_stop(tmp_path: Path) -> None:
+    content = sample(PIECE, PIECE)
+    async with one_torrent(tmp_path, content=content) as one:
+        slow = await one.visitor(0, has=b"\x80")
+        slow.send(wire.frame(wire.UNCHOKE))
+        asked = [(await slow.until(wire.REQUEST)).numbers for _ in range(2)]
+        quick = await one.visitor(1, has=b"\x80")
+        quick.send(wire.frame(wire.UNCHOKE))
+        helping = asyncio.create_task(_serve(one, quick))
+        cancelled = [(await slow.until(wire.CANCEL)).numbers for _ in range(2)]
+        assert sorted(cancelled) == sorted(asked)
+        await helping
+        assert one.torrent.state is State.SEEDING
+
+
+async def test_a_piece_that_fails_is_fetched_again_whole(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        liar = await one.visitor(0, has=bits(7))
+        liar.send(wire.frame(wire.UNCHOKE))
+        for _ in range(2):
+            index, begin, length = (await liar.until(wire.REQUEST)).numbers
+            liar.send(wire.piece(index, begin, bytes(length)))
+        await liar.hangup()
+        assert one.torrent.wasted_bytes == PIECE
+        assert not one.torrent.have.count
+        honest = await one.visitor(1, has=bits(7))
+        honest.send(wire.frame(wire.UNCHOKE))
+        await _serve(one, honest, most=2)
+        await one.until(lambda: one.torrent.have.count == 1)
+        assert one.session.facilities.buffers.count == 0
+
+
+async def test_what_a_lost_peer_was_asked_for_is_asked_of_the_next(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        lost = await one.visitor(0, has=ALL)
+        lost.send(wire.frame(wire.UNCHOKE))
+        await _serve(one, lost, most=5)
+        await lost.close()
+        other = await one.visitor(1, has=ALL)
+        other.send(wire.frame(wire.UNCHOKE))
+        await _serve(one, other)
+        assert one.torrent.state is State.SEEDING
+        assert (tmp_path / "t").read_bytes() == CONTENT.data
+        assert one.torrent.down_rate.total == CONTENT.info.total_length
+
+
+async def test_nothing_is_asked_of_who_chokes_or_has_nothing(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        choking = await one.visitor(0, has=ALL)
+        empty = await one.visitor(1, has=bits())
+        empty.send(wire.frame(wire.UNCHOKE))
+        await choking.until(wire.INTERESTED)
+        for number in range(2):
+            visitor = (choking, empty)[number]
+            assert await visitor.is_alive()
+            assert not one.known(number).queue.outstanding
