@@ -99,6 +99,8 @@ class Link:
         self._view_changed = asyncio.Event()
         self._watched: tuple[str, Topic] | None = None
         self._watch_changed = asyncio.Event()
+        self._told: Details | None = None
+        """What was posted last of what is watched now."""
         self._retry_now = asyncio.Event()
 
     @property
@@ -118,6 +120,7 @@ class Link:
         watched = None if info_hash is None else (info_hash, topic)
         if watched != self._watched:
             self._watched = watched
+            self._told = None  # who looks elsewhere and back has forgotten it
             self._watch_changed.set()
 
     def look_again(self) -> None:
@@ -186,7 +189,7 @@ class Link:
         raise EngineUnreachable("the connection ended")
 
     async def _poll(self, client: ControlClient, post: Callable[[Message], object]) -> None:
-        told: tuple[tuple[str, Topic], Details] | None = None
+        self._told = None
         while True:
             self._watch_changed.clear()
             watched = self._watched
@@ -199,8 +202,8 @@ class Link:
                     raise
                 except SeedwrightError:
                     pass  # the torrent is gone; the list will say so
-                if details is not None and (watched, details) != told:
-                    told = (watched, details)
+                if details is not None and watched == self._watched and details != self._told:
+                    self._told = details
                     post(DetailsChanged(info_hash, topic, details))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_s if watched else None):

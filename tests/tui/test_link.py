@@ -116,6 +116,19 @@ async def test_details_are_posted_when_they_change(tmp_path: Path) -> None:
         assert told.details[-1].text == "something new"  # type: ignore[index,union-attr]
 
 
+async def test_who_looks_away_and_back_is_told_again(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    one, other = list(engine.torrents)[:2]
+    async with served(tmp_path / "s", engine), running(tmp_path / "s") as (link, inbox):
+        link.watch(one, Topic.FILES)
+        told = await inbox.next(DetailsChanged)
+        for elsewhere in (None, other):
+            link.watch(elsewhere, Topic.FILES)
+            link.watch(one, Topic.FILES)
+            again = await inbox.next(DetailsChanged)
+            assert (again.info_hash, again.details) == (one, told.details)
+
+
 async def test_a_watched_torrent_may_go(tmp_path: Path) -> None:
     engine = FakeEngine()
     async with served(tmp_path / "s", engine), running(tmp_path / "s") as (link, inbox):
