@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 
 from engine.core.identifiers import InfoHash
@@ -17,6 +18,11 @@ from engine.torrent.torrent import Torrent
 from engine.wire.handshake import Handshake
 
 log = logging.getLogger(__name__)
+
+_GREETING_SHARE = 4
+"""One in so many places is for those who have not said which torrent they want: a host that only
+connects must keep neither others out nor us from dialling."""
+_ALWAYS_GREETING = 16
 
 
 class Incoming:
@@ -36,7 +42,9 @@ class Incoming:
         self._connections = connections
         self._max_connections = max_connections
         self._find = find
-        self._greeting: set[PeerConnection] = set()
+        self._greeting: dict[PeerConnection, None] = {}
+        """The oldest first."""
+        self._max_greeting = max(_ALWAYS_GREETING, max_connections // _GREETING_SHARE)
         self.listener = Listener(loop, self._on_accepted)
 
     def _on_accepted(self, sock: socket.socket) -> None:
@@ -49,7 +57,9 @@ class Incoming:
             sock.close()
             return
         self._connections.open += 1
-        self._greeting.add(connection)
+        self._greeting[connection] = None
+        if len(self._greeting) > self._max_greeting:
+            self._drop_one_greeting()
         connection.start(
             Greeting(
                 self._loop,
@@ -74,13 +84,20 @@ class Incoming:
         torrent = self._find(handshake.info_hash)
         if torrent is None:
             raise PeerError(f"{connection.remote} came for a torrent that has stopped")
-        self._greeting.discard(connection)
+        self._greeting.pop(connection, None)
         torrent.wake().peers.attach(connection, handshake, rest, is_incoming=True)
 
     def _on_failed(self, connection: PeerConnection, error: Exception | None) -> None:
         log.debug("%s did not get in: %s", connection.remote, error)
         self._connections.open -= 1
-        self._greeting.discard(connection)
+        self._greeting.pop(connection, None)
+
+    def _drop_one_greeting(self) -> None:
+        """Hang up on the host that has most connections here: on the one that is silent longest."""
+        hosts = Counter(connection.remote.host for connection in self._greeting)
+        host, _ = hosts.most_common(1)[0]
+        oldest = next(each for each in self._greeting if each.remote.host == host)
+        oldest.close(PeerError(f"{oldest.remote} said nothing while many others came"))
 
     def close(self) -> None:
         self.listener.close()

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from engine.torrent.live import LiveTorrent
 
 CLIENT = f"seedwright {VERSION}"
+_TALK_BYTES = 64
+"""Of an extension handshake that count as a message: parsing a long one takes milliseconds."""
 _ALLOWED_FAST_COUNT = 10
 _ALLOWED_FAST_UNTIL = 10
 """A peer that has fewer pieces than this is let ask for a few while it is choked (BEP 6)."""
@@ -123,6 +125,7 @@ class Conversation:
                 if is_news:
                     swarm.download.on_allowed_fast(peer, index)
             case Extended(0, payload):
+                peer.count_talk(len(payload) // _TALK_BYTES)
                 self._on_extension_handshake(peer, payload)
             case Extended(ext_id, payload) if ext_id == METADATA_EXT_ID:
                 answer_metadata(peer, swarm.info.raw, payload)

@@ -153,7 +153,7 @@ class Peer:
             if self.connection.is_closed:
                 return
         if talk:
-            self._count_talk(talk)
+            self.count_talk(talk)
         if has_blocks:
             is_bulky = len(messages) * _BULKY_BYTES < len(data)
             self._read_bytes = RECEIVE_BUFFER_BYTES if is_bulky else _SMALL_READ_BYTES
@@ -164,7 +164,7 @@ class Peer:
             upload.pump(self)
         self.connection.flush()
 
-    def _count_talk(self, count: int) -> None:
+    def count_talk(self, count: int) -> None:
         """Raise PeerError if the peer keeps us busy with messages that move nothing."""
         most = _TALK_AT_ONCE + self.swarm.geometry.piece_count
         earned = (self.heard_at - self._talk_at) * _TALK_PER_S

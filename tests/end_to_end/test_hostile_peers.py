@@ -330,9 +330,10 @@ async def test_a_flood_of_small_talk_is_only_read(leeching: Arena) -> None:
         wire.frame(wire.UNCHOKE) + wire.frame(wire.CHOKE),
         wire.numbers(wire.HAVE, 0),
         wire.frame(wire.EXTENSION, b"\x00d1:mdee"),
+        wire.frame(wire.EXTENSION, b"\x00d1:al" + b"le" * 250 + b"ee"),
         wire.frame(200, b"xyz"),
     ],
-    ids=["keep-alives", "interest", "chokes", "one have", "extension handshakes", "unknown"],
+    ids=["keep-alives", "interest", "chokes", "one have", "handshakes", "long ones", "unknown"],
 )
 async def test_who_never_stops_talking_is_hung_up_on(leeching: Arena, flood: bytes) -> None:
     peer = await leeching.attacker()

@@ -94,6 +94,22 @@ async def test_a_full_session_takes_nobody_but_goes_on(tmp_path: Path) -> None:
         await third.close()
 
 
+async def test_who_only_connects_keeps_nobody_out(tmp_path: Path) -> None:
+    content = sample(1000)
+    content.store(tmp_path)
+    async with running(replace(LOOPBACK, limits=Limits(max_connections=80))) as session:
+        await seeding(session, Metainfo(content.info), tmp_path)
+        silent = [await ScriptedPeer.dial(endpoint_of(session)) for _ in range(200)]
+        for peer in silent[:180]:
+            await peer.hangup()  # the oldest; not only when they have had their time
+        peer = await ScriptedPeer.meet(endpoint_of(session), content.info.info_hash)
+        await peer.until(wire.HAVE_ALL)
+        assert _places(session) <= 21
+        for each in [peer, *silent]:
+            await each.close()
+        await until(session, lambda: not _places(session))
+
+
 async def test_a_peer_that_resets_at_once_costs_nothing(tmp_path: Path) -> None:
     async with running() as session:
         for _ in range(50):
