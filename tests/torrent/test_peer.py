@@ -1,0 +1,78 @@
+"""One peer as the choker, the front ends and the log see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.wire.client_name import client_name
+from tests.fakes import scripted_peer as wire
+from tests.torrent.one_torrent import ALL, BLOCK, bits, one_torrent
+
+
+async def test_flags_tell_the_state_of_both_sides(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        visitor = await one.visitor(has=bits(1))
+        await visitor.until(wire.INTERESTED)
+        peer = one.known()
+        assert peer.flags == "dIX"
+        visitor.send(wire.frame(wire.UNCHOKE), wire.frame(wire.INTERESTED))
+        await visitor.until(wire.UNCHOKE)
+        assert peer.flags == "DUIX"
+        assert not peer.is_seed
+        assert peer.is_interested
+        assert not peer.is_choked
+        plain = await one.visitor(1, has=ALL, reserved=wire.PLAIN)
+        await plain.until(wire.INTERESTED)
+        assert one.known(1).flags == "dIH"
+        assert one.known(1).is_seed
+
+
+async def test_a_peer_is_named_by_its_id_until_it_says_its_name(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        visitor = await one.visitor()
+        peer = one.known()
+        assert peer.client == client_name(peer.peer_id) != "unknown"
+        visitor.send(wire.frame(wire.EXTENSION, b"\0d1:v4:Nicee"))
+        assert await visitor.is_alive()
+        assert peer.client == "Nice"
+        assert "Nice" in repr(peer)
+        assert str(peer.connection.remote) in repr(peer)
+
+
+async def test_states_are_told_when_they_change_only(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path, has=True) as one:
+        visitor = await one.visitor()
+        await visitor.until(wire.HAVE_ALL)
+        peer = one.known()
+        now = one.session.facilities.loop.time()
+        for _ in range(3):
+            peer.unchoke(now)
+            peer.set_interested(True)
+        for _ in range(3):
+            peer.choke()
+            peer.set_interested(False)
+        assert peer.unchoked_at == now
+        said = []
+        while wire.NOT_INTERESTED not in said:
+            said.append((await visitor.next()).id)
+        assert [each for each in said if each != wire.ALLOWED_FAST] == [
+            wire.UNCHOKE,
+            wire.INTERESTED,
+            wire.CHOKE,
+            wire.NOT_INTERESTED,
+        ]
+
+
+async def test_bytes_are_counted_for_each_direction(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        visitor = await one.visitor(has=bits(0))
+        visitor.send(wire.frame(wire.UNCHOKE), wire.frame(wire.INTERESTED))
+        for _ in range(2):
+            visitor.send(one.block(*(await visitor.until(wire.REQUEST)).numbers))
+        await visitor.until(wire.HAVE)
+        peer = one.known()
+        assert (peer.down.total, peer.up.total) == (2 * BLOCK, 0)
+        visitor.send(wire.numbers(wire.REQUEST, 0, 0, 100))
+        await visitor.until(wire.PIECE)
+        assert (peer.down.total, peer.up.total) == (2 * BLOCK, 100)
+        assert one.torrent.up_rate.total == 100 == one.session.up_rate.total

@@ -1,0 +1,207 @@
+"""Who is connected: limits, doubles, bans, seeds that part, addresses that are learnt."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from engine.core import bencode
+from engine.core.compact import Endpoint
+from engine.swarm.peer_list import PeerList, PeerSource
+from engine.torrent import peers as peers_module
+from engine.torrent.facilities import Limits
+from tests.end_to_end.rig import endpoint_of
+from tests.fakes import scripted_peer as wire
+from tests.fakes.scripted_peer import ScriptedPeer, listening
+from tests.torrent.one_torrent import OneTorrent, one_torrent
+
+NAMED = b"-XX0000-" + bytes([7]) * 12
+
+
+def _listens_at(port: int) -> bytes:
+    return wire.frame(wire.EXTENSION, b"\0" + bencode.encode({"p": port}))
+
+
+async def _answer(one: OneTorrent, peer: ScriptedPeer, peer_id: bytes) -> None:
+    """Be dialled: read a handshake and answer it."""
+    await peer.read(68)
+    peer.send(wire.PROTOCOL + wire.ALL + bytes(one.torrent.info_hash) + peer_id)
+
+
+async def test_no_more_are_dialled_than_there_are_places(tmp_path: Path) -> None:
+    most = 0
+    met = 0
+
+    async def script(peer: ScriptedPeer) -> None:
+        nonlocal met
+        met += 1
+        await _answer(one, peer, b"-XX0000-" + bytes([met]) * 12)
+        await peer.hangup()
+
+    limits = Limits(max_connections_per_torrent=3, half_open=2)
+    async with one_torrent(tmp_path, limits=limits) as one:
+        count = one.session.facilities.connections
+
+        def watch(_: object) -> None:
+            nonlocal most
+            most = max(most, count.dialling)
+
+        one.session.on_change.append(watch)
+        async with contextlib.AsyncExitStack() as stack:
+            addresses = [await stack.enter_async_context(listening(script)) for _ in range(8)]
+            one.live.peers.found(addresses, PeerSource.TRACKER)
+            watch(None)
+            await one.until(lambda: len(one.live.peers.connected) == 3 and not count.dialling)
+            assert met == count.open == 3
+            assert most <= 2
+            # A place that falls free is taken at once.
+            next(iter(one.live.peers.connected)).connection.close(None)
+            await one.until(lambda: met == 4)
+            one.torrent.pause()
+
+
+@pytest.mark.parametrize("is_theirs_larger", [False, True])
+async def test_of_two_that_dialled_each_other_both_keep_the_same(
+    is_theirs_larger: bool, tmp_path: Path
+) -> None:
+    """The connection that the larger peer id made, whichever came first."""
+    theirs = (b"\xff" if is_theirs_larger else b"\0") * 20
+    outcome: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def script(peer: ScriptedPeer) -> None:
+        """We are called back while our own call is young."""
+        await _answer(one, peer, theirs)
+        outcome.put_nowait(await peer.is_alive())
+        await peer.hangup()
+
+    async with one_torrent(tmp_path) as one, listening(script) as at:
+        called = await ScriptedPeer.meet(
+            endpoint_of(one.session), bytes(one.torrent.info_hash), peer_id=theirs
+        )
+        await one.until(lambda: len(one.live.peers.connected) == 1)
+        one.torrent.add_peer(at)
+        is_second_alive = await asyncio.wait_for(outcome.get(), 20)
+        assert is_second_alive is not is_theirs_larger
+        assert await called.is_alive() is is_theirs_larger
+        assert len(one.live.peers.connected) == 1
+        await called.close()
+        one.torrent.pause()
+
+
+async def test_an_old_connection_is_not_given_up_for_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers_module, "_SIMULTANEOUS_S", -1.0)
+    hung_up = asyncio.Event()
+
+    async def script(peer: ScriptedPeer) -> None:
+        await _answer(one, peer, b"\0" * 20)
+        await peer.hangup()
+        hung_up.set()
+
+    async with one_torrent(tmp_path) as one, listening(script) as at:
+        called = await ScriptedPeer.meet(
+            endpoint_of(one.session), bytes(one.torrent.info_hash), peer_id=b"\0" * 20
+        )
+        await one.until(lambda: len(one.live.peers.connected) == 1)
+        one.torrent.add_peer(at)
+        await hung_up.wait()
+        assert await called.is_alive()
+        # Now we know who listens there, and do not dial it again and again.
+        (peer,) = one.live.peers.connected
+        assert peer.dial_address == at
+        assert one.live.peers.known.next_try_at() == float("inf")
+        await called.close()
+        one.torrent.pause()
+
+
+async def test_a_listen_port_is_believed_once(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        visitor = await one.visitor()
+        visitor.send(*(_listens_at(port) for port in (1000, 1001, 1002)))
+        assert await visitor.is_alive()
+        assert one.known().dial_address == Endpoint("127.0.0.1", 1000)
+        assert len(one.live.peers.known) == 1
+
+
+async def test_what_one_host_calls_us_is_not_our_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many peers it has: two hosts must agree."""
+    learnt: list[object] = []
+    monkeypatch.setattr(PeerList, "set_ours", lambda _, ours: learnt.append(ours))
+    async with one_torrent(tmp_path) as one:
+        for number in range(3):
+            visitor = await one.visitor(number)
+            told = {"yourip": bytes([203, 0, 113, 5])}
+            visitor.send(wire.frame(wire.EXTENSION, b"\0" + bencode.encode(told)))
+            assert await visitor.is_alive()
+        assert learnt == []
+        peer = one.known(2)
+        one.live.peers.learn_our_address(peer, "203.0.113.5")
+        monkeypatch.setattr(peer.connection, "remote", Endpoint("198.51.100.1", 5))
+        one.live.peers.learn_our_address(peer, "203.0.113.5")
+        port = one.session.incoming.listener.port
+        assert learnt == [[Endpoint("203.0.113.5", port)]]
+
+
+async def test_the_silent_are_dropped_and_the_talkative_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers_module, "SILENCE_LIMIT_S", 50.0)
+    async with one_torrent(tmp_path) as one:
+        silent, talking = await one.visitor(0), await one.visitor(1)
+        now = one.session.facilities.loop.time() + 100.0
+        one.known(1).heard_at = now
+        one.live.peers.tick(now)
+        await silent.hangup()
+        assert await talking.is_alive()
+
+
+async def test_whoever_was_quiet_for_long_is_told_that_we_live(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        visitor = await one.visitor(reserved=wire.PLAIN)
+        now = one.session.facilities.loop.time()
+        one.known().keep_alive(now + 50)
+        one.known().keep_alive(now + 101)
+        assert await visitor.read(4) == bytes(4)
+
+
+async def test_closing_ends_those_who_are_dialled_greeted_and_connected(tmp_path: Path) -> None:
+    hung_up = asyncio.Event()
+
+    async def mute(peer: ScriptedPeer) -> None:
+        await peer.read(68)
+        greeted.set()
+        await peer.hangup()
+        hung_up.set()
+
+    greeted = asyncio.Event()
+    async with one_torrent(tmp_path) as one, listening(mute) as at:
+        visitor = await one.visitor()
+        one.torrent.add_peer(at)
+        await greeted.wait()
+        assert one.session.facilities.connections.open == 2
+        one.torrent.pause()
+        assert one.session.facilities.connections.open == 0
+        await visitor.hangup()
+        await hung_up.wait()
+
+
+async def test_an_answer_that_comes_after_a_pause_finds_nobody(tmp_path: Path) -> None:
+    async def slow(peer: ScriptedPeer) -> None:
+        await peer.read(68)
+        one.torrent.pause()
+        peer.send(wire.PROTOCOL + wire.ALL + bytes(one.torrent.info_hash) + NAMED)
+        await peer.hangup()
+        over.set()
+
+    over = asyncio.Event()
+    async with one_torrent(tmp_path) as one, listening(slow) as at:
+        one.torrent.add_peer(at)
+        await over.wait()
+        assert one.torrent.live is None
+        assert one.session.facilities.connections.open == 0
