@@ -61,7 +61,7 @@ async def test_rounds_of_choking_come_every_ten_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds: list[Upload] = []
-    monkeypatch.setattr(Upload, "rechoke", lambda upload: rounds.append(upload))
+    monkeypatch.setattr(Upload, "rechoke", lambda each: rounds.append(each))  # noqa: PLW0108 - a method
     async with one_torrent(tmp_path) as one:
         now = one.session.facilities.loop.time()
         for second in range(1, 62):
