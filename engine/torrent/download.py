@@ -181,30 +181,27 @@ class Download:
         """Take a block in. Raises ProtocolError for one that cannot be ours. HOT."""
         index, begin, view = block
         length = len(view)
-        if not peer.queue.received(index, begin, self._swarm.now()):
+        if not peer.queue.received(index, begin, peer.heard_at):
             self._on_unrequested(peer, index, begin, length)
             return
-        peer.down.add(length)
-        peer.is_snubbed = False
-        result = self.picker.received(peer, index, begin, length)
-        self._swarm.count_downloaded(length)
-        if not result.accepted:
+        receipt = self.picker.received(peer, index, begin, length)
+        if not receipt.accepted:
             return
         buffer = self._buffers[index]
         buffer[begin : begin + length] = view
-        for other in result.cancel:
-            other.queue.cancelled(index, begin)
-            other.send(encoder.cancel(index, begin, length))
-            if not other.queue.outstanding:
-                self._starved[other] = None
-        if result.completed:
+        if receipt.cancel:
+            for other in receipt.cancel:
+                other.queue.cancelled(index, begin)
+                other.send(encoder.cancel(index, begin, length))
+                if not other.queue.outstanding:
+                    self._starved[other] = None
+        if receipt.completed:
             self._write(index, buffer)
 
     def _on_unrequested(self, peer: Peer, index: int, begin: int, length: int) -> None:
         """A block that was cancelled or timed out comes too late; any other is an offence."""
         if not self._swarm.geometry.contains(index, begin, length) or begin % BLOCK_LENGTH:
             raise ProtocolError(f"{peer.connection.remote} sent a block that does not exist")
-        self._swarm.count_downloaded(length)
         self.picker.duplicate_bytes += length
         if not peer.queue.forgive_late():
             raise ProtocolError(f"{peer.connection.remote} sends blocks nobody asked for")
@@ -274,8 +271,7 @@ class Download:
     def tick(self, peer: Peer, now: float) -> None:
         """Release what a peer was asked for and does not send."""
         lost = peer.queue.tick(now, peer.down.rate)
-        if peer.queue.is_snubbed:
-            peer.is_snubbed = True
+        peer.is_snubbed = peer.queue.is_snubbed
         if lost:
             for request in lost:
                 peer.connection.write(encoder.cancel(*request))

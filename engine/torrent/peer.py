@@ -16,6 +16,7 @@ from engine.errors import PeerError
 from engine.net.peer_connection import RECEIVE_BUFFER_BYTES, PeerConnection
 from engine.swarm.peer_list import PeerSource
 from engine.swarm.request_queue import RequestQueue
+from engine.torrent.slabs import SMALL_BATCH
 from engine.wire import encoder
 from engine.wire.client_name import client_name
 from engine.wire.decoder import Decoder
@@ -51,6 +52,7 @@ class Peer:
         "_read_bytes",
         "_talk_at",
         "_talk_left",
+        "batch",
         "connected_at",
         "connection",
         "decoder",
@@ -120,6 +122,8 @@ class Peer:
         self.is_snubbed = False
         self.is_slow = False
         """It sends much less than the others do."""
+        self.batch = SMALL_BATCH
+        """Blocks to send them at a time: more while their link takes all at once."""
         self.is_reading_disk = False
         """A batch of their requests is being read by a disk thread."""
         self._read_bytes = _SMALL_READ_BYTES
@@ -136,13 +140,13 @@ class Peer:
         download, upload = swarm.download, swarm.upload
         self.heard_at = swarm.now()
         swarm.down.take(len(data))
-        has_blocks = has_requests = False
-        talk = 0
+        has_requests = False
+        payload = talk = 0
         messages = self.decoder.feed(data)
         for message in messages:
             kind = type(message)
             if kind is Block:
-                has_blocks = True
+                payload += len(message[2])  # type: ignore[arg-type,index]
                 download.on_block(self, message)  # type: ignore[arg-type]
             elif kind is Request:
                 has_requests = True
@@ -154,7 +158,9 @@ class Peer:
                 return
         if talk:
             self.count_talk(talk)
-        if has_blocks:
+        if payload:
+            self.down.add(payload)
+            swarm.count_downloaded(payload)
             is_bulky = len(messages) * _BULKY_BYTES < len(data)
             self._read_bytes = RECEIVE_BUFFER_BYTES if is_bulky else _SMALL_READ_BYTES
             download.refill(self)

@@ -12,6 +12,7 @@ from engine.net.peer_connection import PeerConnection
 from engine.swarm.peer_list import PeerList, PeerSource
 from engine.torrent.calling import Calling
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
+from engine.torrent.slabs import SMALL_BATCH
 from engine.wire.handshake import Handshake
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 FEW_PEERS = 5
 """With fewer than this, and nobody left to dial, the tracker is asked for more."""
 _MAX_CLAIMS = 32
+_SLOW_BYTES_PER_S = 1024 * 1024
 _JUDGED_AFTER_S = 10.0
 """A peer is not called slow before it had this long to show what it gives."""
 _SIMULTANEOUS_S = 5.0
@@ -211,7 +213,8 @@ class Peers:
         total_rate = sum(peer.down.update(now) for peer in self.connected)
         mean_rate = total_rate / max(1, len(self.connected))
         for peer in list(self.connected):
-            peer.up.update(now)
+            if peer.up.update(now) < _SLOW_BYTES_PER_S:
+                peer.batch = SMALL_BATCH
             peer.is_slow = (
                 peer.down.rate < mean_rate / 4 and now - peer.connected_at > _JUDGED_AFTER_S
             )

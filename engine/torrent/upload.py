@@ -16,17 +16,13 @@ from engine.net.peer_connection import LOW_WATERMARK_BYTES
 from engine.storage.reader import gather, read
 from engine.swarm.choker import Choker
 from engine.torrent.peer import Peer
-from engine.torrent.slabs import BLOCKS_PER_SLAB, FRAME_LENGTH
+from engine.torrent.slabs import BLOCKS_PER_SLAB, FRAME_LENGTH, SMALL_BATCH
 from engine.wire import encoder
 from engine.wire.encoder import PIECE_HEADER_LENGTH, pack_piece_header_into
 from engine.wire.messages import Request
 
 if TYPE_CHECKING:
     from engine.torrent.live import LiveTorrent
-
-_SLOW_PEER_BYTES_PER_S = 1024 * 1024
-_SMALL_BATCH = 4
-"""Blocks read at a time for a slow peer, so that it does not hold a whole slab for seconds."""
 
 log = logging.getLogger(__name__)
 
@@ -135,24 +131,24 @@ class Upload:
                 return
             self._send_batch(peer, quota)
             connection.flush()
+            if not connection.pending_bytes and peer.batch < BLOCKS_PER_SLAB:
+                peer.batch *= 2  # the kernel takes all: a link that can do with more at a time
 
     def _send_batch(self, peer: Peer, quota: int) -> None:
-        most = min(
-            BLOCKS_PER_SLAB if peer.up.rate > _SLOW_PEER_BYTES_PER_S else _SMALL_BATCH,
-            max(1, quota // BLOCK_LENGTH),
-        )
-        batch = list(islice(peer.uploads, most))
-        if any(request.length > BLOCK_LENGTH for request in batch):
+        uploads = peer.uploads
+        batch = list(islice(uploads, min(peer.batch, max(1, quota // BLOCK_LENGTH))))
+        payload = sum([length for _, _, length in batch])
+        if payload > len(batch) * BLOCK_LENGTH:  # some ask for more than a block at a time
             batch = batch[:1]
-        for request in batch:
-            del peer.uploads[request]
-        payload = sum(request.length for request in batch)
+            payload = batch[0].length
         size = payload + PIECE_HEADER_LENGTH * len(batch)
         slabs = self._swarm.facilities.slabs
-        slab = slabs.acquire() if size > FRAME_LENGTH * _SMALL_BATCH else bytearray(size)
+        slab = slabs.acquire() if size > FRAME_LENGTH * SMALL_BATCH else bytearray(size)
         view = memoryview(slab)[:size]
         at = 0
-        for index, begin, length in batch:
+        for request in batch:
+            del uploads[request]
+            index, begin, length = request
             pack_piece_header_into(slab, at, index, begin, length)
             at += PIECE_HEADER_LENGTH + length
         self._swarm.up.take(size)
@@ -193,7 +189,7 @@ class Upload:
             peer.connection.write(view)
 
     def _read_failed(self, peer: Peer, slab: bytearray, size: int, error: Exception) -> None:
-        if size > FRAME_LENGTH * _SMALL_BATCH:
+        if size > FRAME_LENGTH * SMALL_BATCH:
             self._swarm.facilities.slabs.release(slab)
         peer.connection.close(None)
         self._swarm.storage_failed(error)
