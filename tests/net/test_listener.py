@@ -79,10 +79,13 @@ async def test_everywhere_means_both_families_on_one_port(guests: Guests, host: 
 
 @needs_ipv6
 async def test_a_port_taken_in_one_family_still_listens_in_the_other(guests: Guests) -> None:
-    with socket.socket(socket.AF_INET6) as taken:
+    with socket.socket() as probe, socket.socket(socket.AF_INET6) as taken:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("0.0.0.0", 0))  # without listening: a port that is free in IPv4
         taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        taken.bind(("::", 0))
+        taken.bind(("::", probe.getsockname()[1]))
         taken.listen()
+        probe.close()
         guests.listener.open("", taken.getsockname()[1])
         assert [at.host for at in guests.listener.endpoints] == ["0.0.0.0"]
 
