@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.core.compact import Endpoint
+from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from engine.daemon import stopping_on_signals
 from engine.errors import SeedwrightError, StorageError
@@ -30,7 +31,7 @@ class Foreground:
     """What to do with one torrent. `report` is called some times a second, and once at the end."""
 
     options: SessionOptions
-    metainfo: Metainfo
+    source: Metainfo | Magnet
     save_path: Path
     peers: tuple[Endpoint, ...] = ()
     stay: bool = False
@@ -53,7 +54,7 @@ class Foreground:
             try:
                 await session.start()
                 torrent = await session.add(
-                    self.metainfo, save_path=self.save_path, peers=list(self.peers)
+                    self.source, save_path=self.save_path, peers=list(self.peers)
                 )
                 session.on_change.append(lambda _: self._look(torrent, stop))
                 self._look(torrent, stop)

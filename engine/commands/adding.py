@@ -12,6 +12,7 @@ from engine.commands.connection import complete_torrents, engine_at
 from engine.commands.help import command, option
 from engine.commands.output import say, say_json
 from engine.control.schema import Accepted, AddPeer, AddTorrent, TorrentRow
+from engine.core.magnet import Magnet, is_magnet
 from engine.errors import BencodeError, InputError, MetainfoError, SourceError
 from tui.format import plural, size
 
@@ -25,9 +26,10 @@ URL_SCHEMES = ("http://", "https://")
         ("seedwright add debian.torrent", "Download to where the settings say"),
         ("seedwright add debian.torrent --save-path ~/iso --paused", "Elsewhere, later"),
         ("seedwright add https://example.org/debian.torrent", "The engine fetches it"),
+        ("seedwright add 'magnet:?xt=urn:btih:…'", "In quotes, because of its &"),
     ),
 )
-@click.argument("source", help="A .torrent file, or the http(s) address of one.")
+@click.argument("source", help="A .torrent file, the http(s) address of one, or a magnet link.")
 @options.together(
     option(
         "-o",
@@ -65,11 +67,13 @@ def add(
     folder = None if save_path is None else str(save_path.absolute())
 
     async def main() -> TorrentRow:
-        is_url = source.startswith(URL_SCHEMES)
-        metainfo = None if is_url else await asyncio.to_thread(read_torrent, source)
+        if is_magnet(source):
+            Magnet.parse(source)  # what is wrong with it is known before an engine is asked
+        is_asked = source.startswith(URL_SCHEMES) or is_magnet(source)
+        metainfo = None if is_asked else await asyncio.to_thread(read_torrent, source)
         request = AddTorrent(
             metainfo=metainfo,
-            source=source if is_url else None,
+            source=source if is_asked else None,
             save_path=folder,
             peers=[str(peer) for peer in await options.resolve_peers(peers)],
             paused=paused,
@@ -86,7 +90,9 @@ def add(
     if as_json:
         say_json(row)
     else:
-        say(f"added {row.name} ({size(row.size)}), {row.info_hash}")
+        # Of a magnet link nothing but the name is known yet.
+        amount = "" if is_magnet(source) else f" ({size(row.size)})"
+        say(f"added {row.name}{amount}, {row.info_hash}")
 
 
 @command(
@@ -135,8 +141,6 @@ def add_peer(words: tuple[str, ...], is_all: bool, socket_path: Path | None, as_
 
 def read_torrent(source: str) -> bytes:
     """Read a .torrent for the engine, which checks it. Raises SourceError, InputError."""
-    if source.startswith("magnet:"):
-        raise SourceError("magnet links are not understood yet: give a .torrent or its address")
     path = Path(source.removeprefix("file://")).expanduser()
     try:
         with path.open("rb") as file:

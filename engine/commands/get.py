@@ -15,10 +15,11 @@ from engine.commands.logs import log_nowhere, log_to_stderr
 from engine.commands.output import say
 from engine.commands.progress import Display, transfer_text
 from engine.control.why import reason_for
+from engine.core.magnet import Magnet
 from engine.foreground import Foreground, Interrupted
 from engine.net.loop import run
 from engine.session.session import Session
-from engine.session.source import load_source
+from engine.session.source import load_torrent
 from engine.settings import Effective
 from engine.torrent.lifecycle import State
 from engine.torrent.torrent import Torrent
@@ -36,9 +37,10 @@ STUCK_S: Final = 2.0
             "seedwright get a.torrent --peer 192.0.2.7:6881 --isolated",
             "From this peer, and from those that the trackers know",
         ),
+        ("seedwright get 'magnet:?xt=urn:btih:…'", "By a magnet link, in quotes because of its &"),
     ),
 )
-@click.argument("source", help="A .torrent file, or the http(s) address of one.")
+@click.argument("source", help="A .torrent file, the http(s) address of one, or a magnet link.")
 @options.together(
     option(
         "-o",
@@ -104,32 +106,36 @@ async def download(
     session = session_options(
         effective.settings, any_port=effective.origins["network.listen"].name != "--listen"
     )
-    metainfo = await load_source(source, session.local_host)
-    info = metainfo.info
-    say(f"{info.name}: {size(info.total_length)} in {plural(len(info.files), 'file')}")
+    found = await load_torrent(source, session.local_host)
+    if not isinstance(found, Magnet):
+        say(contents(found.info.name, found.info.total_length, len(found.info.files)))
     task = Foreground(
         options=session,
-        metainfo=metainfo,
+        source=found,
         save_path=folder,
         peers=tuple(await options.resolve_peers(peers)),
         stay=stay,
     )
     with Display() as display:
-        report = Report(display, folder, stay=stay)
+        report = Report(display, folder, stay=stay, tells_contents=isinstance(found, Magnet))
         try:
             await task.run(report)
         except Interrupted as error:
-            raise Interrupted(
-                f"stopped at {percent(report.progress, 1)} of {info.name}; "
-                "run the same command again to go on"
-            ) from error
+            raise Interrupted(f"{report.how_far()}; run the same command again to go on") from error
     report.finish()
+
+
+def contents(name: str, total: int, files: int) -> str:
+    return f"{name}: {size(total)} in {plural(files, 'file')}"
 
 
 class Report:
     """Tells on a display what a torrent does; called some times a second."""
 
-    def __init__(self, display: Display, folder: Path, *, stay: bool) -> None:
+    def __init__(
+        self, display: Display, folder: Path, *, stay: bool, tells_contents: bool = False
+    ) -> None:
+        """`tells_contents`: say what is in the torrent once that is known."""
         self.progress = 0.0
         self._display = display
         self._folder = folder
@@ -138,9 +144,17 @@ class Report:
         self._received = 0
         self._is_told = False
         self._torrent: Torrent | None = None
+        self._tells_contents = tells_contents
 
     def __call__(self, session: Session, torrent: Torrent) -> None:
         self._torrent = torrent
+        if not torrent.has_info:
+            self._display.show(None, reason_for(torrent) or "fetching metadata")
+            return
+        if self._tells_contents:
+            self._tells_contents = False
+            summary = torrent.summary
+            say(contents(summary.name, summary.size, summary.file_count))
         if torrent.state is State.CHECKING:
             self._display.show(torrent.progress, f"checking {percent(torrent.progress, 1)}")
             return
@@ -155,6 +169,13 @@ class Report:
             if (why := reason_for(torrent)) and self._is_stuck(torrent):
                 text += f"  {why}"
             self._display.show(torrent.progress, text)
+
+    def how_far(self) -> str:
+        """Say how far it came, for who ends it early."""
+        torrent = self._torrent
+        if torrent is None or not torrent.has_info:
+            return "stopped before the metadata was there"
+        return f"stopped at {percent(self.progress, 1)} of {torrent.name}"
 
     def finish(self) -> None:
         """Say the result for good."""

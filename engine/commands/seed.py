@@ -85,7 +85,7 @@ def seed(
         folder = save_path_of(metainfo.info, data)
         task = Foreground(
             options=session,
-            metainfo=metainfo,
+            source=metainfo,
             save_path=folder,
             peers=tuple(await options.resolve_peers(peers)),
             stay=True,

@@ -1,4 +1,4 @@
-"""`seedwright show`: what is in a torrent, for people and for programs."""
+"""`seedwright show`: what a torrent or a magnet link says, for people and for programs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import rich_click as click
 from engine.commands import options
 from engine.commands.help import command
 from engine.commands.output import date, say, say_facts, say_json, terminal_width
+from engine.core.magnet import Magnet
 from engine.core.metainfo import FileEntry, Metainfo
-from engine.session.source import load_source
+from engine.session.source import load_torrent
 from tui.format import fit, plural, size
 
 
@@ -20,18 +21,57 @@ from tui.format import fit, plural, size
     "show",
     examples=(
         ("seedwright show debian.torrent", "Name, info-hash, trackers, files"),
+        ("seedwright show 'magnet:?xt=urn:btih:…'", "What the link says"),
         ("seedwright show debian.torrent --json | jq -r .info_hash", "For a script"),
     ),
 )
-@click.argument("file", help="A .torrent file, or the http(s) address of one.")
+@click.argument("file", help="A .torrent file, the http(s) address of one, or a magnet link.")
 @options.json_option
 def show(file: str, as_json: bool) -> None:
-    """Tell what is in a torrent: name, info-hash, trackers, files."""
-    metainfo = asyncio.run(load_source(file))
-    if as_json:
-        say_json(as_values(metainfo))
+    """Tell what is in a torrent: name, info-hash, magnet link, trackers, files.
+
+    Of a magnet link it tells what that says itself; nobody is asked for the rest.
+    """
+    found = asyncio.run(load_torrent(file))
+    if isinstance(found, Magnet):
+        if as_json:
+            say_json(link_as_values(found))
+        else:
+            _tell_link(found)
+    elif as_json:
+        say_json(as_values(found))
     else:
-        _tell(metainfo)
+        _tell(found)
+
+
+def link_as_values(magnet: Magnet) -> dict[str, Any]:
+    """What a link says, as plain values for JSON; named as those of a torrent are."""
+    return {
+        "name": magnet.name,
+        "info_hash": str(magnet.info_hash),
+        "magnet": str(magnet),
+        "trackers": magnet.tiers,
+        "peers": _peers(magnet),
+        "web_seeds": magnet.web_seeds,
+        "selected_files": magnet.selection,
+    }
+
+
+def _tell_link(magnet: Magnet) -> None:
+    say_facts(
+        [
+            ("name", magnet.name or "not in the link"),
+            ("info-hash", str(magnet.info_hash)),
+            ("trackers", "\n".join(magnet.trackers) or "none"),
+            ("peers", "\n".join(_peers(magnet))),
+            ("web seeds", "\n".join(magnet.web_seeds)),
+            ("files", f"numbers {magnet.selection}" if magnet.selected else "all"),
+        ]
+    )
+
+
+def _peers(magnet: Magnet) -> list[str]:
+    return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in magnet.peers]
 
 
 def as_values(metainfo: Metainfo) -> dict[str, Any]:
@@ -40,6 +80,7 @@ def as_values(metainfo: Metainfo) -> dict[str, Any]:
     return {
         "name": info.name,
         "info_hash": str(info.info_hash),
+        "magnet": str(Magnet.of(metainfo)),
         "size": info.total_length,
         "piece_length": info.piece_length,
         "piece_count": info.geometry.piece_count,
@@ -90,6 +131,7 @@ def _tell(metainfo: Metainfo) -> None:
             ),
             ("trackers", "\n".join(_tiers(metainfo)) or "none"),
             ("web seeds", "\n".join(metainfo.web_seeds)),
+            ("magnet", str(Magnet.of(metainfo))),
         ]
     )
     say()

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote_plus, urlsplit
 
 from engine.core.compact import split_host_port
 from engine.core.identifiers import InfoHash
+from engine.core.metainfo import Metainfo
 from engine.errors import InputError
 
 MAX_LINK_CHARS = 65_536
@@ -58,10 +59,25 @@ class Magnet:
             _selected(",".join(value for key, value in parameters if key == "so")),
         )
 
+    @classmethod
+    def of(cls, metainfo: Metainfo) -> Magnet:
+        """Make the link of a torrent; what no link can say, as the tiers, is left out."""
+        return cls(
+            metainfo.info_hash,
+            _name(metainfo.info.name),
+            _urls((url for tier in metainfo.trackers for url in tier), TRACKER_SCHEMES),
+            web_seeds=_urls(metainfo.web_seeds, WEB_SEED_SCHEMES),
+        )
+
     @property
     def tiers(self) -> tuple[tuple[str, ...], ...]:
         """The trackers as tiers (BEP 12): a link has no word for them, each stands alone."""
         return tuple((url,) for url in self.trackers)
+
+    @property
+    def selection(self) -> str:
+        """The selected files as a link writes them; empty = all."""
+        return ",".join(map(_as_text, self.selected))
 
     def selects(self, index: int) -> bool:
         """Say whether the file of this index is to be downloaded."""
@@ -83,7 +99,7 @@ class Magnet:
         ]
         parts += [f"ws={quote(url, safe='')}" for url in self.web_seeds]
         if self.selected:
-            parts.append(f"so={','.join(map(_as_text, self.selected))}")
+            parts.append(f"so={self.selection}")
         return "&".join(parts)
 
 
@@ -128,7 +144,9 @@ def _digest(text: str) -> InfoHash:
             return InfoHash(base64.b32decode(text.upper()))
         except binascii.Error:
             pass
-    raise InputError(f"{_clip(text)} is no info-hash: not 40 hexadecimal digits nor 32 of base32")
+    raise InputError(
+        f"magnet link: {_clip(text)} is no info-hash: not 40 hexadecimal digits nor 32 of base32"
+    )
 
 
 def _name(text: str) -> str:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from engine.core.identifiers import InfoHash
 from engine.core.magnet import MAX_HINTS, MAX_LINK_CHARS, MAX_NAME_CHARS, Magnet, is_magnet
+from engine.core.metainfo import Metainfo
 from engine.errors import InputError
+from tests.storage.torrents import sample
 
 HASH = InfoHash(bytes(range(20)))
 HEX = HASH.hex()
@@ -161,3 +163,24 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
         except InputError:
             continue
         assert Magnet.parse(str(magnet)) == magnet
+
+
+def test_the_link_of_a_torrent_leads_back_to_it() -> None:
+    made = sample(100_000, name="a name & more")
+    metainfo = Metainfo(
+        made.info,
+        trackers=(("udp://a.example:1", "wss://b.example"), ("http://c.example/announce?k=1&l=2",)),
+        web_seeds=("https://w.example/x/", "ftp://w.example/"),
+    )
+    assert Magnet.parse(str(Magnet.of(metainfo))) == Magnet(
+        made.info.info_hash,
+        name="a name & more",
+        trackers=("udp://a.example:1", "http://c.example/announce?k=1&l=2"),
+        web_seeds=("https://w.example/x/",),
+    )
+
+
+def test_every_tracker_is_a_tier_of_its_own() -> None:
+    magnet = Magnet.parse(f"{LINK}&tr=udp://a.example:1&tr=udp://b.example:1")
+    assert magnet.tiers == (("udp://a.example:1",), ("udp://b.example:1",))
+    assert Magnet.parse(f"{LINK}&so=4,0-2").selection == "0-2,4"
