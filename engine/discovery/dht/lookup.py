@@ -8,6 +8,7 @@ only silent nodes is not listened to any more.
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable
@@ -141,7 +142,7 @@ class Lookup:
             return []
         if self._to_store is not None:
             return self._next_stores(now)
-        if not self.purpose.is_satisfied and now - self.started_at < LIFETIME_S:
+        if not self.purpose.is_satisfied and now < self.started_at + LIFETIME_S:
             chosen, is_waiting = self._choose()
             if chosen or is_waiting:
                 for candidate in chosen:
@@ -199,11 +200,15 @@ class Lookup:
             self._silent_referrals[candidate.referrer.endpoint] += 1
 
     def next_at(self) -> float:
-        """When `next_queries` must be called even if nothing was reported."""
-        slow_at = (c.asked_at + SLOW_AFTER_S for c in self._candidates if c.state is _State.ASKED)
-        return min(slow_at, default=self.started_at + LIFETIME_S)
+        """When `on_timer` must be called even if nothing is reported; inf = reports will do."""
+        if self._to_store is not None:
+            return math.inf
+        asked = [c.asked_at for c in self._candidates if c.state is _State.ASKED]
+        end = self.started_at + LIFETIME_S
+        return min(min(asked) + SLOW_AFTER_S, end) if asked else end
 
     def on_timer(self, now: float) -> None:
+        """Give up waiting for what is slow; `next_queries` must be called after it."""
         for candidate in self._candidates:
             if candidate.state is _State.ASKED and now >= candidate.asked_at + SLOW_AFTER_S:
                 candidate.state = _State.SLOW

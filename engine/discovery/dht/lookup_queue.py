@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from engine.discovery.dht.events import LookupFinished
 from engine.discovery.dht.lookup import Lookup
 from engine.discovery.dht.messages import Want
+from engine.discovery.dht.node_id import NodeId
 from engine.discovery.dht.purpose import Purpose
 
 MAX_RUNNING = 32
@@ -37,6 +38,16 @@ class Running:
             lookup.timeouts,
             now - lookup.started_at,
         )
+
+
+class Asked:
+    """What a query was for; `running` is None for a ping."""
+
+    __slots__ = ("expected_id", "running")
+
+    def __init__(self, expected_id: NodeId | None, running: Running | None) -> None:
+        self.expected_id = expected_id
+        self.running = running
 
 
 class LookupQueue:

@@ -29,7 +29,7 @@ from engine.discovery.dht.events import (
 from engine.discovery.dht.flood_guard import REPLY_BYTES_PER_S, FloodGuard
 from engine.discovery.dht.item_store import ItemStore
 from engine.discovery.dht.lookup import Lookup, Outgoing
-from engine.discovery.dht.lookup_queue import LookupQueue, Running
+from engine.discovery.dht.lookup_queue import Asked, LookupQueue, Running
 from engine.discovery.dht.messages import (
     BadQuery,
     ErrorCode,
@@ -67,14 +67,6 @@ MAX_UNSENT = 2000
 MAX_NODES_HEARD = 16
 
 
-class _Asked:
-    __slots__ = ("expected_id", "running")
-
-    def __init__(self, expected_id: NodeId | None, running: Running | None) -> None:
-        self.expected_id = expected_id
-        self.running = running
-
-
 class DhtNode:
     def __init__(
         self,
@@ -103,7 +95,7 @@ class DhtNode:
         self._enforces_bound_ids = enforces_bound_ids
         self._guard = FloodGuard(now, reply_bytes_per_s=reply_bytes_per_s)
         self._responder = Responder(TokenIssuer(rng, now), PeerStore(rng), ItemStore(verify, rng))
-        self._transactions: Transactions[_Asked] = Transactions(rng)
+        self._transactions: Transactions[Asked] = Transactions(rng)
         self._lookups = LookupQueue()
         self._votes = AddressVotes()
         self._unsent: list[tuple[Endpoint, bytes]] = []
@@ -352,6 +344,7 @@ class DhtNode:
     def _joined(self, lookup: Lookup) -> None:
         if lookup.replies:
             self._upkeep.joined()
+            self.table.ask_for_more()
             self._events.append(Joined(len(self.table)))
         else:
             self._events.append(ContactsNeeded())
@@ -362,7 +355,7 @@ class DhtNode:
             if running is not None:
                 running.lookup.failed(endpoint)
             return
-        transaction = self._transactions.begin(endpoint, now, _Asked(expected_id, running))
+        transaction = self._transactions.begin(endpoint, now, Asked(expected_id, running))
         want = running.want if running else None
         query = Query(transaction, self.node_id, body, want, self.is_read_only)
         self._send(endpoint, krpc.encode(query))

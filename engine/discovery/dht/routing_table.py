@@ -206,6 +206,12 @@ class RoutingTable:
         bucket.changed_at = now
         return self._random_key(index)
 
+    def ask_for_more(self) -> None:
+        """Let all buckets that have room be refreshed in turn, as after joining."""
+        for bucket in self._buckets:
+            if len(bucket.nodes) < K:
+                bucket.changed_at = float("-inf")
+
     def rekeyed(self, own_id: NodeId, now: float) -> RoutingTable:
         """The table of a node with another id and the same acquaintances."""
         table = RoutingTable(own_id, self._rng, now)

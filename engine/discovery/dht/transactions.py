@@ -72,7 +72,7 @@ class Transactions(Generic[Context]):
         """Close and return the queries that were not answered in time."""
         while self._open:
             transaction, oldest = next(iter(self._open.items()))
-            if now - oldest.sent_at < TIMEOUT_S:
+            if now < oldest.sent_at + TIMEOUT_S:
                 return
             self._close(transaction)
             yield oldest

@@ -5,7 +5,8 @@ from __future__ import annotations
 INTERVAL_S = 5.0
 SPARSE_INTERVAL_S = 0.5
 """Between pings while the table has fewer good nodes than a few buckets hold."""
-REFRESH_S = 30.0
+REFRESH_S = 6.0
+"""Between refreshes of two buckets; each of them is due only when it stood still for long."""
 EXPIRE_S = 60.0
 FIRST_RETRY_S = 5.0
 MAX_RETRY_S = 300.0

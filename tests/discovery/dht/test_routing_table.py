@@ -216,6 +216,18 @@ def test_buckets_that_stand_still_are_refreshed_once() -> None:
     assert targets[3] is None
 
 
+def test_buckets_with_room_are_refreshed_after_joining() -> None:
+    table = _table()
+    _fill(table, 0)
+    _fill(table, 1, 3)
+    assert table.refresh_target(1.0) is None
+    table.ask_for_more()
+    target = table.refresh_target(1.0)
+    assert target is not None
+    assert common_prefix(OWN, target) >= 1
+    assert table.refresh_target(1.0) is None
+
+
 def test_restored_nodes_are_asked_but_not_shown() -> None:
     table = _table()
     contacts = [_contact(n % 3, n) for n in range(12)]
