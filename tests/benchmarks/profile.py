@@ -159,7 +159,10 @@ def main() -> None:
     if options.legs is None or len(options.legs) != 1:
         made.error("one leg, please: --legs download")
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-        asyncio.run(profile(options))
+        try:
+            asyncio.run(profile(options))
+        except BenchmarkError as error:
+            sys.exit(str(error))
 
 
 if __name__ == "__main__":

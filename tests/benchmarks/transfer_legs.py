@@ -214,12 +214,15 @@ def _same_kind(name: str, title: Callable[[Sizes], str], seeders: int, leechers:
             check=(name, client),
         )
 
+    unable = {"transmission": _NOT_TOLD}
+    if seeders + leechers > 2:
+        unable["rtorrent"] = "keeps one peer of each address, and here all have the same"
     return Leg(
         name,
         title,
         ("speed", "cpu", "total"),
         measure,
-        unable={"transmission": _NOT_TOLD},
+        unable=unable,
         room=lambda sizes: (leechers + 2) * sizes.payload,
     )
 
