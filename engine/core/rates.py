@@ -56,18 +56,38 @@ class TokenBucket:
 class RateEstimate:
     """Exponentially weighted bytes a second; `half_life_s` is how fast the past fades.
 
-    Where nothing came for FORGOTTEN_AFTER half-lives the rate is 0: else its rest would be shown
-    long after the flow.
+    An average that begins at 0 is too low for some half-lives: it is divided by the weight of the
+    time it has seen, so that a flow shows its true rate from the first second on. Where nothing
+    came for FORGOTTEN_AFTER half-lives the rate is 0, and the next flow begins anew: else its rest
+    would be shown long after the flow.
     """
 
     FORGOTTEN_AFTER = 6
+    SHORTEST_START_S = 0.5
+    """Time that a beginning flow counts at least: a burst in a millisecond is no rate."""
+    LONGEST_START_S = 2.0
+    """And at most: without a flow there may be no updates, and the time since says nothing."""
 
-    __slots__ = ("_decay", "_forget_s", "_moved_at", "_pending", "_rate", "_stamp", "total")
+    __slots__ = (
+        "_average",
+        "_decay",
+        "_forget_s",
+        "_least_weight",
+        "_moved_at",
+        "_pending",
+        "_rate",
+        "_stamp",
+        "_weight",
+        "total",
+    )
 
     def __init__(self, now: float, *, half_life_s: float = 3.0) -> None:
         self._decay = math.log(2) / half_life_s
         self._forget_s = self.FORGOTTEN_AFTER * half_life_s
+        self._least_weight = -math.expm1(-self._decay * self.SHORTEST_START_S)
         self._moved_at = now
+        self._average = 0.0
+        self._weight = 0.0
         self._rate = 0.0
         self._pending = 0
         self._stamp = now
@@ -82,16 +102,25 @@ class RateEstimate:
         """Fold in what was added since, and return the rate. Must be called about once a second."""
         elapsed = now - self._stamp
         if elapsed > 0:
+            if not self._weight:
+                elapsed = min(elapsed, self.LONGEST_START_S)
             # expm1 and this order keep the shortest steps exact; nothing here turns into NaN.
             fade = -math.expm1(-self._decay * elapsed)
-            self._rate += self._pending * (fade / elapsed) - self._rate * fade
+            self._average += self._pending * (fade / elapsed) - self._average * fade
+            self._weight += fade - self._weight * fade
+            self._rate = self._average / max(self._weight, self._least_weight)
             if self._pending:
                 self._moved_at = now
             elif self._rate < 1 or now - self._moved_at >= self._forget_s:
-                self._rate = 0.0
+                self._average = self._weight = self._rate = 0.0
             self._pending = 0
             self._stamp = now
         return self._rate
+
+    def stop(self) -> None:
+        """The flow was cut: the rate is 0 at once. The total stays."""
+        self._average = self._weight = self._rate = 0.0
+        self._pending = 0
 
     @property
     def rate(self) -> float:

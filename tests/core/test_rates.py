@@ -86,6 +86,44 @@ def test_a_steady_flow_is_measured(flow: int, step: float) -> None:
     assert estimate.rate == pytest.approx(flow, rel=0.01, abs=1 / step)
 
 
+@given(st.integers(1000, 10**9), st.floats(0.05, 1), st.floats(0, 10**6))
+def test_a_flow_shows_its_true_rate_after_a_second(flow: int, step: float, quiet: float) -> None:
+    estimate = RateEstimate(0.0)
+    now = began_at = quiet
+    estimate.update(now)
+    while now < began_at + 1:
+        now += step
+        estimate.add(round(flow * step))
+        estimate.update(now)
+    assert estimate.rate == pytest.approx(flow, rel=0.01, abs=1 / step)
+
+
+def test_a_flow_after_a_time_without_updates_is_not_spread_over_it() -> None:
+    estimate = RateEstimate(0.0)
+    for second in range(1000, 1004):
+        estimate.add(1_000_000)
+        estimate.update(float(second))
+    assert estimate.rate == pytest.approx(1_000_000, rel=0.2)
+
+
+def test_a_burst_in_an_instant_is_not_a_wild_rate() -> None:
+    estimate = RateEstimate(0.0)
+    estimate.add(16384)
+    assert estimate.update(0.001) <= 16384 / 0.4
+
+
+def test_a_flow_that_is_cut_is_zero_at_once_and_begins_anew() -> None:
+    estimate = RateEstimate(0.0)
+    for second in range(1, 31):
+        estimate.add(1_000_000)
+        estimate.update(float(second))
+    estimate.stop()
+    assert estimate.rate == estimate.update(31.0) == 0
+    assert estimate.total == 30_000_000
+    estimate.add(1000)
+    assert estimate.update(32.0) == pytest.approx(1000)
+
+
 def test_the_past_fades_by_its_half_life() -> None:
     estimate = RateEstimate(0.0, half_life_s=3.0)
     for second in range(1, 61):
