@@ -82,6 +82,6 @@ def transfer_text(done: int, total: int, bytes_per_s: float, peers: int) -> str:
         rate(bytes_per_s).rjust(10),
         plural(peers, "peer").ljust(7),
     ]
-    if bytes_per_s >= 1 and left > 0:
+    if bytes_per_s >= 1 and left > 0 and peers:
         parts.append(f"{duration(left / bytes_per_s)} left")
     return "  ".join(parts).rstrip()

@@ -244,11 +244,13 @@ class LiveBrief:
 
     @property
     def down_rate(self) -> int:
-        return int(self._torrent.down_rate.rate)
+        torrent = self._torrent
+        return int(torrent.down_rate.rate) if torrent.state.is_running else 0
 
     @property
     def up_rate(self) -> int:
-        return int(self._torrent.up_rate.rate)
+        torrent = self._torrent
+        return int(torrent.up_rate.rate) if torrent.state.is_running else 0
 
     @property
     def peers(self) -> int:
@@ -259,7 +261,7 @@ class LiveBrief:
     @property
     def eta_s(self) -> int | None:
         left, down = self._torrent.left, self.down_rate
-        return left // down if left and down else None
+        return left // down if left and down and self.peers else None
 
     @property
     def ratio(self) -> float:

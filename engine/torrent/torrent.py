@@ -345,6 +345,8 @@ class Torrent:
         was_running = self.state.is_running
         self._move(event)
         self._close_swarm()
+        self.down_rate.stop()
+        self.up_rate.stop()
         self.announcer.stop()
         if was_running and self.record is not None and not self.record.is_clean:
             # What was written since the stamps were taken is not younger than this.

@@ -15,6 +15,7 @@ def test_what_is_said_of_a_transfer() -> None:
     assert half.split() == ["50.0%", "512M/1.00G", "1.00", "MiB/s", "1", "peer", "8m32s", "left"]
     assert transfer_text(0, 0, 0.0, 3).split()[0] == "100.0%"
     assert "left" not in transfer_text(5, 5, 9.0, 1)
+    assert "left" not in transfer_text(5, 100, 9.0, 0), "nobody is there to send"
 
 
 def test_the_columns_stay_where_they_are() -> None:

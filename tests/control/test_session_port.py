@@ -122,6 +122,32 @@ async def test_a_brief_says_what_the_row_says(tmp_path: Path) -> None:
         assert port.row("not a hash") is None
 
 
+async def test_only_what_runs_has_a_rate_and_only_with_peers_a_time_left(tmp_path: Path) -> None:
+    content = sample(PIECE * 10)
+    async with running() as session:
+        port = _port(session)
+        torrent = await session.add(Metainfo(content.info), save_path=tmp_path)
+        await until_state(session, torrent, State.DOWNLOADING)
+
+        def flow() -> schema.TorrentRow:
+            for rate in (torrent.down_rate, torrent.up_rate):
+                rate.update(session.facilities.loop.time())
+                rate.add(1_000_000)
+                rate.update(session.facilities.loop.time() + 1)
+            row = port.row(torrent.info_hash.hex())
+            assert row is not None
+            return row
+
+        row = flow()
+        assert row.down_rate
+        assert row.up_rate
+        assert row.eta_s is None, "nobody is there to send"
+        torrent.pause()
+        assert torrent.down_rate.rate == torrent.up_rate.rate == 0
+        row = flow()
+        assert (row.state, row.down_rate, row.up_rate) == ("paused", 0, 0)
+
+
 async def test_a_view_follows_a_real_engine(tmp_path: Path) -> None:
     """Snapshot and deltas add up to what there is."""
     async with running() as session:
