@@ -38,6 +38,29 @@ def test_what_means_several_is_refused_with_their_number() -> None:
         find_torrent(engine, "twin")
 
 
+def test_the_beginning_of_a_name_is_enough_if_it_is_the_only_one() -> None:
+    engine = FakeEngine(3)
+    one, two, three = engine.torrents.values()
+    one.name, two.name, three.name = "Debian-12.iso", "debian-13.iso", "Straße"
+    assert find_torrent(engine, "DEBIAN-12") == one.info_hash
+    assert find_torrent(engine, "STRASSE") == three.info_hash
+    with pytest.raises(UnknownTorrentError, match="2 torrents") as caught:
+        find_torrent(engine, "deb")
+    for each in (one, two):
+        assert f"{each.name} ({each.info_hash[:8]})" in str(caught.value)
+    with pytest.raises(UnknownTorrentError, match="seedwright list"):
+        find_torrent(engine, "st")
+    two.name = "deb"
+    assert find_torrent(engine, "deb") == two.info_hash
+
+
+def test_the_beginning_of_a_hash_wins_over_that_of_a_name() -> None:
+    engine = FakeEngine(2)
+    one, two = engine.torrents.values()
+    one.name = f"{two.info_hash[:6]} and more"
+    assert find_torrent(engine, two.info_hash[:6]) == two.info_hash
+
+
 def test_lists_are_resolved_whole_or_not_at_all() -> None:
     engine = FakeEngine(3)
     one, two, three = engine.torrents
