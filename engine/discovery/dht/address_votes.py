@@ -29,6 +29,8 @@ class AddressVotes:
         self._votes[network] = host
         if len(self._votes) > MAX_VOTES:
             self._votes.popitem(last=False)
+        if host == self.host:
+            return False
         winner, count = Counter(self._votes.values()).most_common(1)[0]
         is_settled = count >= MIN_AGREEING and count >= MAJORITY * len(self._votes)
         if not is_settled or winner == self.host:

@@ -13,7 +13,7 @@ from engine.discovery.dht.messages import Reply
 
 def credible(reply: Reply, teller: str) -> Reply:
     """Leave out the local addresses in the answer of a node at the address `teller`."""
-    if is_local(teller):
+    if is_local(teller) or not _has_local(reply):
         return reply
     return replace(
         reply,
@@ -21,6 +21,12 @@ def credible(reply: Reply, teller: str) -> Reply:
         nodes6=_global(reply.nodes6),
         values=tuple(peer for peer in reply.values if not is_local(peer.host)),
     )
+
+
+def _has_local(reply: Reply) -> bool:
+    contacts = (*(reply.nodes or ()), *(reply.nodes6 or ()))
+    hosts = (*(each.endpoint.host for each in contacts), *(peer.host for peer in reply.values))
+    return any(map(is_local, hosts))
 
 
 def _global(nodes: tuple[Contact, ...] | None) -> tuple[Contact, ...] | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from engine.core.compact import Endpoint
 from engine.discovery.dht.contact import Contact
-from engine.discovery.dht.node_id import ID_BITS, ID_BYTES, NodeId, common_prefix
+from engine.discovery.dht.node_id import ID_BITS, ID_BYTES, NodeId
 from engine.discovery.dht.table_node import FRESH_S, GONE_AFTER_FAILURES, TableNode
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class _Bucket:
 class RoutingTable:
     def __init__(self, own_id: NodeId, rng: Random, now: float) -> None:
         self.own_id = own_id
+        self._own_key = int.from_bytes(own_id, "big")
         self._rng = rng
         self._buckets = [_Bucket(now)]
         self._by_endpoint: dict[Endpoint, TableNode] = {}
@@ -147,11 +148,15 @@ class RoutingTable:
 
     def closest(self, target: bytes, now: float, count: int = K) -> list[Contact]:
         """The nodes nearest to `target`, to tell others: good ones, then those that may be."""
-        found = _nearest((node for node in self if node.is_good(now)), target, count)
-        if len(found) < count:
-            quiet = (n for n in self if n.is_verified and not n.failures and not n.is_good(now))
-            found += _nearest(quiet, target, count - len(found))
-        return found
+        good: list[TableNode] = []
+        quiet: list[TableNode] = []
+        for node in self:
+            if node.is_good(now):
+                good.append(node)
+            elif node.is_verified and not node.failures:
+                quiet.append(node)
+        found = _nearest(good, target, count)
+        return found + _nearest(quiet, target, count - len(found)) if quiet else found
 
     def seeds(self, target: bytes, count: int) -> list[Contact]:
         """The nodes nearest to `target` to begin a lookup with; the doubtful only if need be."""
@@ -221,11 +226,12 @@ class RoutingTable:
 
     # Buckets.
 
-    def _index(self, node_id: bytes) -> int:
-        return min(common_prefix(self.own_id, node_id), len(self._buckets) - 1)
-
     def _bucket_of(self, node: TableNode) -> _Bucket:
-        return self._buckets[self._index(node.contact.id)]
+        return self._bucket_of_key(node.key)
+
+    def _bucket_of_key(self, key: int) -> _Bucket:
+        shared_bits = ID_BITS - (self._own_key ^ key).bit_length()
+        return self._buckets[min(shared_bits, len(self._buckets) - 1)]
 
     def _can_split(self, bucket: _Bucket) -> bool:
         return bucket is self._buckets[-1] and len(self._buckets) < ID_BITS
@@ -235,8 +241,7 @@ class RoutingTable:
         low_bits = ID_BITS - index
         if index < len(self._buckets) - 1:
             low_bits -= 1
-        own = int.from_bytes(self.own_id, "big")
-        key = own >> low_bits << low_bits | self._rng.getrandbits(low_bits or 1)
+        key = self._own_key >> low_bits << low_bits | self._rng.getrandbits(low_bits or 1)
         if index < len(self._buckets) - 1:
             key ^= 1 << low_bits
         return key.to_bytes(ID_BYTES, "big")
@@ -255,8 +260,10 @@ class RoutingTable:
         node.failures = 0
 
     def _add_candidate(self, contact: Contact, *, not_before: float) -> None:
+        bucket = self._bucket_of_key(int.from_bytes(contact.id, "big"))
+        if len(bucket.nodes) >= K <= len(bucket.replacements):
+            return
         node = TableNode(contact)
-        bucket = self._bucket_of(node)
         if not self._is_admissible(node) or self._has_id(bucket, contact.id):
             return
         if len(bucket.replacements) >= K:
