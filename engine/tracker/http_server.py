@@ -14,6 +14,7 @@ import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -304,5 +305,5 @@ class _Refusal(asyncio.Protocol):
     """Closes a connection for which there is no room."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
+        # uvloop's transports are none of asyncio's classes, whatever they promise.
+        cast(asyncio.WriteTransport, transport).abort()

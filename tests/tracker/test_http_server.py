@@ -14,7 +14,7 @@ import pytest
 from engine.core import bencode
 from engine.errors import SettingsError
 from engine.tracker.app import TrackerApp, TrackerSettings
-from engine.tracker.http_server import MAX_FULL_SCRAPE, MAX_SCRAPE
+from engine.tracker.http_server import MAX_FULL_SCRAPE, MAX_SCRAPE, _Refusal
 from engine.tracker.swarm_table import Announce, Event
 from tests.tracker.asking import (
     HASH,
@@ -334,3 +334,17 @@ async def test_stop_does_not_wait_for_idle_connections(start: Starter) -> None:
     writer.close()
     with pytest.raises(ConnectionRefusedError), socket.socket() as probe:
         probe.connect(at)
+
+
+def test_a_transport_need_not_be_one_of_asyncios_classes() -> None:
+    """Those of uvloop, on which the tracker runs, are not."""
+
+    class Transport:
+        is_aborted = False
+
+        def abort(self) -> None:
+            self.is_aborted = True
+
+    transport = Transport()
+    _Refusal().connection_made(transport)  # type: ignore[arg-type]
+    assert transport.is_aborted
