@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import resource
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine.torrent.facilities import Limits
+
+_OWN_DESCRIPTORS = 24
+"""State file, control socket and its clients, listeners, trackers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,16 @@ class SessionOptions:
     disk_threads: int = 2
     stop_timeout_s: float = 5.0
     """How long trackers are given to hear `stopped`."""
+
+    @property
+    def fitting_limits(self) -> Limits:
+        """The limits, with no more connections than leave descriptors for files and for control:
+        else peers could keep the user out of the engine."""
+        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if allowed == resource.RLIM_INFINITY:
+            return self.limits
+        most = max(4, (allowed - _OWN_DESCRIPTORS) // 2)
+        return replace(self.limits, max_connections=min(self.limits.max_connections, most))
 
     @property
     def local_host(self) -> str | None:

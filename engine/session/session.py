@@ -74,15 +74,16 @@ class Session:
         self.up_rate = RateEstimate(now)
         receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
         connections = ConnectionCount()
+        limits = options.fitting_limits
         self.incoming = Incoming(
-            self._loop, receive_buffer, connections, options.limits.max_connections, self._find
+            self._loop, receive_buffer, connections, limits.max_connections, self._find
         )
         self.facilities = Facilities(
             loop=self._loop,
             rng=random.Random(os.urandom(16)),
             wall_clock=time.time,
             peer_id=PeerId.generate(os.urandom),
-            limits=options.limits,
+            limits=limits,
             connections=connections,
             disk=Disk(self._loop, threads=options.disk_threads),
             buffers=PieceBuffers(options.buffer_bytes),
