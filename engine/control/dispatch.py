@@ -116,6 +116,8 @@ async def _add(port: EnginePort, request: schema.AddTorrent) -> schema.TorrentRo
         raise BadRequestError("torrent.add: exactly one of metainfo and source")
     if request.save_path is not None and not PurePath(request.save_path).is_absolute():
         raise BadRequestError(f"torrent.add: save_path {request.save_path!r} is not absolute")
+    if request.save_path is not None and "\0" in request.save_path:
+        raise BadRequestError(f"torrent.add: save_path {request.save_path!r} has a zero byte")
     for peer in request.peers:
         _peer(peer)
     info_hash = await port.add(request)

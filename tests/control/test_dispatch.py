@@ -130,6 +130,7 @@ async def test_remove_add_peer_limits_and_shutdown() -> None:
         schema.AddTorrent(),
         schema.AddTorrent(metainfo=b"de", source="http://x"),
         schema.AddTorrent(source="http://x", save_path="relative/path"),
+        schema.AddTorrent(source="http://x", save_path="/zero\0byte"),
         schema.AddTorrent(source="http://x", peers=["name.example:1"]),
         schema.AddPeer(torrents=None, peer="1.2.3.4"),
         schema.AddPeer(torrents=None, peer="1.2.3.4:0"),
