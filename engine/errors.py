@@ -115,7 +115,10 @@ class StorageError(SeedwrightError):
             kind = StorageMissingError
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             kind = StorageDeniedError
-        return kind(f"{doing}: {error.strerror or error}")
+        reason = error.strerror or str(error)
+        if error.errno == errno.ENOTDIR:
+            reason = "a file stands where a folder should be"
+        return kind(f"{doing}: {reason}")
 
 
 class DiskFullError(StorageError):

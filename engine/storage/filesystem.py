@@ -71,7 +71,10 @@ class TorrentFiles:
     def prepare(self) -> None:
         """See Backend. Existing files are left as they are; with `preallocate` space is taken."""
         with self._translating("preparing", None):
-            os.makedirs(self._folder.path, exist_ok=True)
+            try:
+                os.makedirs(self._folder.path, exist_ok=True)
+            except FileExistsError as error:  # what is there is no folder
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
         made: set[tuple[str, ...]] = {()}
         for number, entry in enumerate(self._info.files):
             if entry.is_pad:

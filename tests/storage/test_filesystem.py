@@ -255,7 +255,7 @@ def test_a_file_where_a_folder_should_be(files: TorrentFiles) -> None:
     files.root.mkdir()
     (files.root / "t").write_bytes(b"mine")
     for call in (files.prepare, lambda: files.write(0, [bytearray(1)])):
-        with pytest.raises(StorageMissingError, match="Not a directory"):
+        with pytest.raises(StorageMissingError, match="a file stands where a folder should be"):
             call()
     files.delete()
     assert (files.root / "t").read_bytes() == b"mine"
@@ -264,7 +264,7 @@ def test_a_file_where_a_folder_should_be(files: TorrentFiles) -> None:
 def test_a_save_path_that_is_a_file(tmp_path: Path, pool: FilePool) -> None:
     (tmp_path / "save").write_bytes(b"mine")
     files = TorrentFiles(tmp_path / "save", TORRENT.info, pool)
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match="a file stands where a folder should be"):
         files.prepare()
 
 
