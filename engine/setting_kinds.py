@@ -51,6 +51,8 @@ class Whole:
 
     least: int
     most: int
+    zero: str = ""
+    """What 0 means, if it is no number of them."""
 
     @property
     def expected(self) -> str:
@@ -80,6 +82,27 @@ class Size:
 
     def parse(self, given: object) -> int:
         return _within(_bytes(given, _SIZES), self.least, self.most)
+
+    def show(self, value: int) -> str:
+        return _show_bytes(value)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerOfTwo:
+    """Bytes, a power of two: 65536, "64KiB"."""
+
+    least: int
+    most: int
+
+    @property
+    def expected(self) -> str:
+        return f"a power of two from {_show_bytes(self.least)} to {_show_bytes(self.most)}"
+
+    def parse(self, given: object) -> int:
+        value = Size(self.least, self.most).parse(given)
+        if value & (value - 1):
+            raise ValueError
+        return value
 
     def show(self, value: int) -> str:
         return _show_bytes(value)
@@ -220,7 +243,10 @@ class Address:
     def parse(self, given: object) -> str:
         if not isinstance(given, str):
             raise ValueError
-        host, port = split_host_port(given.strip())
+        try:
+            host, port = split_host_port(given.strip())
+        except InputError:
+            raise ValueError from None  # it says no more than `expected`
         if host == "*":
             return f"*:{port}"
         # Port 0 is no peer's address, so the host is checked with another.

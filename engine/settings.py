@@ -81,7 +81,7 @@ class TransferSettings:
     """Bytes a second that all torrents together receive at most; 0 is no limit."""
     up_limit: int = _setting(0, Rate())
     """Bytes a second that all torrents together send at most; 0 is no limit."""
-    upload_slots: int = _setting(0, Whole(0, 10_000))
+    upload_slots: int = _setting(0, Whole(0, 10_000, zero="automatic"))
     """Peers that one torrent uploads to at once, a number; 0 is as many as the rate feeds."""
     max_request_queue: int = _setting(2000, Whole(1, 100_000))
     """Blocks that a peer may have asked for and not yet been sent, a number (`reqq`, BEP 10)."""
@@ -97,7 +97,7 @@ class StorageSettings:
     """True or false: reserve the space of new files; else they are sparse."""
     buffer_bytes: int = _setting(24 << 20, Size(1 << 20, 1 << 40))
     """Bytes of memory for the pieces being downloaded, of all torrents together."""
-    open_files: int = _setting(0, Whole(0, 1_000_000))
+    open_files: int = _setting(0, Whole(0, 1_000_000, zero="automatic"))
     """Files held open, a number; 0 is a quarter of what the system allows, at most 512."""
     disk_threads: int = _setting(2, Whole(1, 64))
     """Threads that hash, write and read; a number."""
@@ -230,16 +230,18 @@ def merge(
     return Effective(settings, origins, tuple(warnings))
 
 
-def check(key: str, value: object, origin: Origin) -> Any:
+def check(key: str, value: object, origin: Origin | None) -> Any:
     """Return what `value` means for the setting `key`. Raises SettingsError, naming both and the
-    origin: no such setting, or not what it expects."""
+    origin, if any: no such setting, or not what it expects."""
     kind = KINDS.get(key)
     if kind is None:
-        raise SettingsError(f"{origin}: there is no setting {key!r}{_guess(key, KINDS)}")
+        where = f"{origin}: " if origin else ""
+        raise SettingsError(f"{where}there is no setting {key!r}{_guess(key, KINDS)}")
     try:
         return parse_setting(kind, value)
     except ValueError as error:
-        raise SettingsError(f"{key} ({origin}): {error}") from error
+        where = f" ({origin})" if origin else ""
+        raise SettingsError(f"{key}{where}: {error}") from error
 
 
 def parse_override(text: str, flag: str = "--set") -> Override:

@@ -14,6 +14,7 @@ from engine.setting_kinds import (
     OneOf,
     OptionalPlace,
     Place,
+    PowerOfTwo,
     Rate,
     Seconds,
     Size,
@@ -51,6 +52,7 @@ SIZE, TIME, NUMBER = Size(0, 1 << 50), Seconds(0, 1e6), Whole(0, 99)
         (TIME, "2d", 172_800.0),
         (NUMBER, "7", 7),
         (NUMBER, 7, 7),
+        (PowerOfTwo(1 << 14, 1 << 26), "32KiB", 32768),
         (Switch(), "TRUE", True),
         (Switch(), "off", False),
         (Switch(), True, True),
@@ -97,6 +99,9 @@ def test_what_people_write(kind: Kind, text: object, value: object) -> None:
         (NUMBER, 7.0),
         (NUMBER, ""),
         (NUMBER, True),
+        (PowerOfTwo(1 << 14, 1 << 26), "1000"),
+        (PowerOfTwo(1 << 14, 1 << 26), "100KB"),
+        (PowerOfTwo(1 << 14, 1 << 26), "1KiB"),
         (Switch(), "maybe"),
         (Switch(), 1),
         (OneOf(("a", "b")), "c"),
@@ -116,6 +121,7 @@ def test_what_is_wrong_is_told_what_was_expected(kind: Kind, text: object) -> No
         parse_setting(kind, text)
     assert kind.expected in str(caught.value)
     assert repr(text) in str(caught.value)
+    assert str(caught.value).count("HOST:PORT") <= 1
 
 
 def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:

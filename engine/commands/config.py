@@ -14,7 +14,7 @@ from engine.commands.help import Group, command
 from engine.commands.output import Column, Styled, say, say_json, say_table
 from engine.config_file import change_config, default_config_path
 from engine.errors import SettingsError
-from engine.setting_kinds import Switch, Whole
+from engine.setting_kinds import Rate, Switch, Whole
 from engine.settings import KINDS, Effective, Layer, Origin, check
 
 COLOURS = {
@@ -67,12 +67,23 @@ def config(
 def _tell(effective: Effective) -> None:
     columns = (Column("SETTING"), Column("VALUE"), Column("FROM", grows=True))
     rows = [
-        (key, value or "(standard)", Styled(_short(origin), COLOURS[origin.layer]))
+        (key, _said(key, value), Styled(_short(origin), COLOURS[origin.layer]))
         for key, value, origin in effective.rows()
     ]
     say_table(columns, rows)
     for warning in effective.warnings:
         say(f"warning: {warning}", err=True)
+
+
+def _said(key: str, text: str) -> str:
+    """A value as people read it: what 0 or nothing means."""
+    match KINDS[key]:
+        case Rate() if text == "0":
+            return "0 (no limit)"
+        case Whole(zero=meaning) if text == "0" and meaning:
+            return f"0 ({meaning})"
+        case _:
+            return text or "(standard)"
 
 
 def _short(origin: Origin) -> str:
@@ -101,7 +112,7 @@ def set_value(ctx: click.Context, key: str, value: str) -> None:
     """Write a setting into the configuration file; what else it holds stays, but for comments."""
     path = _path(ctx)
     asyncio.run(change_config(path, {key: as_toml(key, value)}))
-    say(f"{key} = {KINDS[key].show(check(key, value, Origin(Layer.FILE, str(path))))} in {path}")
+    say(f"{key} = {_said(key, KINDS[key].show(check(key, value, None)))} in {path}")
 
 
 @command("unset", examples=(("seedwright config unset network.listen", "Back to the default"),))
@@ -128,7 +139,7 @@ def as_toml(key: str, text: str) -> Any:
 
     Raises SettingsError for an unknown key or a wrong value.
     """
-    value = check(key, text, Origin(Layer.FLAG, "config set"))
+    value = check(key, text, None)
     return value if isinstance(KINDS[key], Switch | Whole) else text
 
 

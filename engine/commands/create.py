@@ -16,7 +16,7 @@ from engine.commands.output import say_facts, say_json
 from engine.commands.progress import Display
 from engine.core.metainfo import MAX_PIECE_LENGTH, Metainfo
 from engine.errors import InputError, StorageError
-from engine.setting_kinds import Size
+from engine.setting_kinds import PowerOfTwo
 from engine.storage.creator import MIN_PIECE_LENGTH
 from engine.storage.creator import create as describe
 from tui.format import duration, percent, plural, rate, size
@@ -58,7 +58,7 @@ SCHEMES = ("http", "https", "udp")
     ),
     option(
         "--piece-length",
-        type=options.Parsed(Size(MIN_PIECE_LENGTH, MAX_PIECE_LENGTH)),
+        type=options.Parsed(PowerOfTwo(MIN_PIECE_LENGTH, MAX_PIECE_LENGTH)),
         metavar="SIZE",
         default_text="about 2,000 pieces",
         help="A power of two from 16KiB to 64MiB.",

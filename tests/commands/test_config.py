@@ -41,12 +41,20 @@ def test_every_value_says_where_it_came_from(
     assert "no section 'a'" in text.err
     lines = {line.split()[0]: line for line in text.out.splitlines()}
     assert lines["transfer.up_limit"].split()[1:3] == ["1MiB/s", "file"]
+    assert "0 (automatic)" in lines["transfer.upload_slots"]
+    assert "0 (automatic)" in lines["storage.open_files"]
+    assert told["transfer.upload_slots"]["value"] == "0"
     assert lines["daemon.socket"].split()[1:] == ["(standard)", "default"]
 
 
 def test_set_and_unset_keep_the_rest(run: Run, file: Path) -> None:
     assert run("config", "path").out == f"{file}\n"
     assert run("config", "set", "transfer.up_limit", "2MiB/s").code == 0
+    done = run("config", "set", "transfer.down_limit", "0")
+    assert done.out == f"transfer.down_limit = 0 (no limit) in {file}\n"
+    assert run("config", "unset", "transfer.down_limit").code == 0
+    refused = run("config", "set", "network.listen", "foo")
+    assert refused.is_error(2, "network.listen: 'foo' is not right; expected HOST:PORT")
     done = run("config", "set", "storage.preallocate", "yes")
     assert done.out == f"storage.preallocate = true in {file}\n"
     assert run("config", "set", "network.half_open", "12").code == 0

@@ -92,7 +92,7 @@ def test_wrong_input_is_one_line(run: Run, here: Path) -> None:
     for url in ("ftp://x.example", "nonsense", "http://", ","):
         assert run("create", "photos", "--tracker", url).is_error(2, "--tracker")
     assert run("create", "photos", "--piece-length", "100KB").is_error(2, "power of two")
-    assert run("create", "photos", "--piece-length", "1KiB").is_error(2, "16KiB")
+    assert run("create", "photos", "--piece-length", "1KiB").is_error(2, "power of two", "16KiB")
     assert run("create", "photos", "-o", "no/x.torrent").is_error(5, "no/x.torrent")
     assert not list(here.glob("*.torrent"))
 
