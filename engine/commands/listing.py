@@ -96,6 +96,8 @@ def in_order(rows: list[TorrentRow], sort: str) -> list[TorrentRow]:
 def state_text(row: TorrentRow) -> str:
     """What it does, in at most eleven cells, with how far it is where that says something."""
     match row.state:
+        case TorrentState.DOWNLOADING if row.is_waiting:
+            return f"waiting {percent(row.progress)}"
         case TorrentState.DOWNLOADING:
             return percent(row.progress, 1)
         case TorrentState.CHECKING:
@@ -111,7 +113,7 @@ def _cells(row: TorrentRow) -> list[str | Styled]:
         Styled(row.info_hash[:8], "bright_black"),
         row.name,
         short_size(row.size),
-        Styled(state_text(row), COLOURS[row.state]),
+        Styled(state_text(row), "yellow" if row.is_waiting else COLOURS[row.state]),
         short_rate(row.down_rate),
         short_rate(row.up_rate),
         str(row.peers) if row.peers else "",

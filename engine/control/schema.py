@@ -75,6 +75,11 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     """Why nothing is moving, in one sentence; empty while something is."""
 
+    @property
+    def is_waiting(self) -> bool:
+        """True for a download that cannot go on; `reason` says why."""
+        return self.state is TorrentState.DOWNLOADING and bool(self.reason) and not self.down_rate
+
 
 class TorrentInfo(msgspec.Struct, frozen=True, kw_only=True):
     """All of one torrent that is not a list of its own."""

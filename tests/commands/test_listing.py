@@ -72,6 +72,8 @@ def test_orders() -> None:
 
 def test_states_say_how_far() -> None:
     assert state_text(_row(progress=0.4567)) == "45.6%"
+    assert state_text(_row(reason="no peers")) == "waiting 50%"
+    assert state_text(_row(reason="no peers", down_rate=5)) == "50.0%"
     assert state_text(_row(state=TorrentState.CHECKING)) == "check 50%"
     assert state_text(_row(state=TorrentState.PAUSED)) == "paused 50%"
     assert state_text(_row(state=TorrentState.PAUSED, have=100, progress=1.0)) == "paused"

@@ -38,9 +38,7 @@ LOOKS: Final = {
 
 def look_of(row: TorrentRow) -> Look:
     """A download that cannot go on is shown as waiting; its reason is in the details."""
-    if row.state == "downloading" and row.reason and not row.down_rate:
-        return LOOKS["waiting"]
-    return LOOKS[row.state]
+    return LOOKS["waiting" if row.is_waiting else row.state]
 
 
 def text(value: str, width: int, style: str = "") -> Parts:
