@@ -29,9 +29,10 @@ _RATE: Final = re.compile(r"(\d+(?:[.,]\d+)?)\s*([kmgt]?)(?:i?b)?(?:/s)?")
 
 
 def _scaled(count: float) -> tuple[str, str]:
-    """Three significant digits and the unit's letter; never four digits, but the next unit."""
+    """Three significant digits and the unit's letter; never four digits, but the next unit. Bytes
+    are whole, so that they are shown exactly up to the first KiB."""
     value = max(0.0, float(count))
-    if value < 1000:
+    if value < 1023.5:
         return f"{value:.0f}", UNITS[0]
     for unit in UNITS[1:]:
         value /= 1024
