@@ -149,7 +149,7 @@ class _Connection:
                         await self._slots.acquire()
                         tasks.create_task(self._answer(line))
                 except BadRequestError as error:  # the line's end is unknown: no way to go on
-                    self._writer.write(framing.encode_error(None, error))
+                    self._write(framing.encode_error(None, error))
                     return
 
     async def _answer(self, line: bytes) -> None:
@@ -168,11 +168,16 @@ class _Connection:
                 _logger.exception("serving %s failed", call.method if call else "a line")
                 answer = framing.encode_error(_answer_id(call), error)
             if call is None or call.id is not framing.NO_ID:
-                self._writer.write(answer)
+                self._write(answer)
                 with contextlib.suppress(ConnectionError):
                     await self._writer.drain()
         finally:
             self._slots.release()
+
+    def _write(self, data: bytes) -> None:
+        # uvloop raises RuntimeError where asyncio drops what is written to a client that is gone.
+        if not self._writer.is_closing():
+            self._writer.write(data)
 
     async def _tell(self) -> None:
         """Tell the subscriptions what is due, never faster than the client reads."""
@@ -186,7 +191,7 @@ class _Connection:
             with contextlib.suppress(ConnectionError):
                 await self._writer.drain()
                 for note in self._subscriptions.due(loop.time()):
-                    self._writer.write(framing.encode_notification(note))
+                    self._write(framing.encode_notification(note))
                     await self._writer.drain()
 
 

@@ -17,7 +17,7 @@ from engine.control import schema
 from engine.control.client import ControlClient
 from engine.control.framing import LineBuffer, decode_incoming
 from engine.control.schema import Delta, Snapshot, Subscribe, View
-from engine.control.server import MAX_CONNECTIONS, ControlServer
+from engine.control.server import MAX_CONNECTIONS, ControlServer, _Connection
 from engine.errors import ControlError, EngineUnreachable
 from tests.fakes.fake_engine import FakeEngine
 from tests.fakes.subscriber_window import Window
@@ -315,3 +315,29 @@ async def test_a_slow_client_is_told_less_and_catches_up(
     assert told < 9 < quick_notes
     writer.close()
     await writer.wait_closed()
+
+
+async def test_an_answer_to_a_client_that_is_gone_is_dropped() -> None:
+    """uvloop's transports refuse to be written to then."""
+
+    class Transport:
+        def set_write_buffer_limits(self, high: int) -> None:
+            """Nothing is kept."""
+
+    class Gone:
+        transport = Transport()
+
+        def is_closing(self) -> bool:
+            return True
+
+        def write(self, data: bytes) -> None:
+            raise RuntimeError("the handler is closed")
+
+        async def drain(self) -> None:
+            raise ConnectionResetError
+
+    reader = asyncio.StreamReader()
+    reader.feed_data(b'{"jsonrpc":"2.0","id":1,"method":"session.status"}\n' * 40 + b"x" * 200)
+    reader.feed_eof()
+    connection = _Connection(FakeEngine(1), reader, Gone(), 150)  # type: ignore[arg-type]
+    await connection.run()
