@@ -71,8 +71,8 @@ class LibtorrentClient:
                 "min_announce_interval": 1,
                 "min_reconnect_time": 1,
                 "stop_tracker_timeout": 1,
-                # It keeps connection ids by address for all sessions of a process, whatever the port
-                # of the tracker: that of the test before would refuse it.
+                # It keeps connection ids by address for all sessions of a process, whatever port
+                # the tracker has: that of the test before would refuse it.
                 "udp_tracker_token_expiry": 0,
                 # Or it asks trackers on loopback for /announce only, and never scrapes.
                 "ssrf_mitigation": False,
