@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from engine.core.compact import Endpoint, endpoint
 from engine.errors import PeerError
 
 RECEIVE_BUFFER_BYTES = 1024 * 1024
+_ERROR = socket.SOL_SOCKET, socket.SO_ERROR
 _IOV_MAX = 512
 """Buffers for one sendmsg; Linux takes 1024."""
 
@@ -129,6 +131,9 @@ class PeerConnection:
             # Our bug, for the loop to report; the peer may have found it on purpose.
             self.close(error)
             raise
+        if not self.is_closed and (code := self._socket.getsockopt(*_ERROR)):
+            # A reset lies behind the data; uvloop tells of it once and then never again.
+            self.close(PeerError(f"{self.remote}: {os.strerror(code)}"))
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 

@@ -9,8 +9,6 @@ import pytest
 
 from engine.net import loop
 
-loop.new_event_loop().close()  # libuv opens a pipe for the whole process: no test can close it
-
 
 def test_the_fast_loop_is_used_where_there_is_one() -> None:
     uvloop = pytest.importorskip("uvloop")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
 
 from engine.errors import PeerError, ProtocolError
+from engine.net.loop import new_event_loop
 from engine.net.peer_connection import LOW_WATERMARK_BYTES, RECEIVE_BUFFER_BYTES, PeerConnection
 
 TIMEOUT_S = 20.0
@@ -77,8 +78,7 @@ class Pair:
             await self.loop.sock_sendall(self.far, data)
 
 
-@pytest.fixture
-async def pair() -> Iterator[Pair]:
+def _pair() -> Pair:
     """A connection, and the other end of its TCP socket."""
     loop = asyncio.get_running_loop()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -86,10 +86,15 @@ async def pair() -> Iterator[Pair]:
         near, _ = server.accept()
     far.setblocking(False)
     buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
-    pair = Pair(PeerConnection(loop, near, buffer), far, loop)
+    return Pair(PeerConnection(loop, near, buffer), far, loop)
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    pair = _pair()
     yield pair
     pair.connection.close()
-    far.close()
+    pair.far.close()
 
 
 async def test_all_bytes_arrive_in_order(pair: Pair) -> None:
@@ -215,6 +220,25 @@ async def test_a_reset_is_a_peer_error(pair: Pair) -> None:
     (error,) = handler.closed
     assert isinstance(error, PeerError)
     assert str(pair.connection.remote) in str(error)
+
+
+def test_a_reset_behind_data_is_seen_on_every_loop() -> None:
+    """uvloop tells of a reset once, and then there is still data to be read first."""
+
+    async def main() -> None:
+        for _ in range(50):
+            pair = _pair()
+            handler = Recorder()
+            await pair.write_far(b"last words")
+            pair.far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            pair.far.close()
+            pair.connection.start(handler)
+            await handler.until(lambda handler=handler: bool(handler.closed))
+            assert isinstance(handler.closed[0], PeerError)
+
+    for factory in (new_event_loop, asyncio.new_event_loop):
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(main())
 
 
 async def test_a_write_to_a_lost_peer_is_a_peer_error(pair: Pair) -> None:
