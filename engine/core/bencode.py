@@ -29,11 +29,13 @@ hold would cost gigabytes."""
 class _Reading:
     """What one decoding, however deep it is in its value, keeps in mind."""
 
-    __slots__ = ("is_strict", "values_left")
+    __slots__ = ("is_strict", "spans", "values_left")
 
     def __init__(self, is_strict: bool) -> None:
         self.is_strict = is_strict
         self.values_left = MAX_VALUES
+        self.spans: dict[bytes, tuple[int, int]] = {}
+        """Where the raw values of the outermost dictionary stand."""
 
 
 def encode(value: Encodable) -> bytes:
@@ -93,22 +95,26 @@ def decode_prefix(data: bytes, *, strict: bool = True) -> tuple[Value, int]:
     return _decode(bytes(data), 0, 0, _Reading(strict))
 
 
-def spans(data: bytes, *, strict: bool = True) -> dict[bytes, tuple[int, int]]:
-    """Map each key of the dictionary in `data` to the (start, end) of its raw value.
+def decode_with_spans(
+    data: bytes, *, strict: bool = True
+) -> tuple[dict[bytes, Value], dict[bytes, tuple[int, int]]]:
+    """Decode a dictionary that fills `data` exactly; also map each of its keys to the (start, end)
+    of its raw value.
 
     An info-hash is taken over these raw bytes, never over a re-encoding (BEP 3).
     """
-    if data[:1] != b"d":
-        raise BencodeError("not a dictionary")
-    found: dict[bytes, tuple[int, int]] = {}
-    at = 1
     reading = _Reading(strict)
-    while data[at : at + 1] != b"e":
-        key, at = _string(data, at)
-        _, end = _decode(data, at, 1, reading)
-        found[key] = (at, end)
-        at = end
-    return found
+    value, end = _decode(bytes(data), 0, 0, reading)
+    if end != len(data):
+        raise BencodeError(f"{len(data) - end} bytes of rubbish behind the value")
+    if not isinstance(value, dict):
+        raise BencodeError("not a dictionary")
+    return value, reading.spans
+
+
+def spans(data: bytes, *, strict: bool = True) -> dict[bytes, tuple[int, int]]:
+    """The second half of `decode_with_spans`."""
+    return decode_with_spans(data, strict=strict)[1]
 
 
 def _decode(data: bytes, at: int, depth: int, reading: _Reading) -> tuple[Value, int]:
@@ -157,7 +163,10 @@ def _dict(data: bytes, at: int, depth: int, reading: _Reading) -> tuple[dict[byt
             raise BencodeError(f"key {key[:40]!r} twice, at byte {key_at}")
         if reading.is_strict and last is not None and key < last:
             raise BencodeError(f"keys out of order at byte {key_at}: {key[:40]!r}")
+        start = at
         items[key], at = _decode(data, at, depth + 1, reading)
+        if not depth:
+            reading.spans[key] = start, at
         last = key
     return items, at + 1
 

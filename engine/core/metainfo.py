@@ -135,13 +135,13 @@ class Metainfo:
         if len(data) > MAX_TORRENT_BYTES:
             raise MetainfoError(f"a torrent of {len(data)} bytes, more than {MAX_TORRENT_BYTES}")
         try:
-            top = bencode.decode_dict(data)
+            top, spans = bencode.decode_with_spans(data)
         except BencodeError as error:
             raise BencodeError(f"not a torrent, or a damaged one: {error}") from error
         info = top.get(b"info")
         if not isinstance(info, dict):
             raise MetainfoError("no info dictionary: not a torrent")
-        start, end = bencode.spans(data)[b"info"]
+        start, end = spans[b"info"]
         created_at = top.get(b"creation date")
         return cls(
             # Decoded once: what is slow about a long torrent is that.

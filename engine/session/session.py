@@ -205,6 +205,7 @@ class Session:
             added_at=time.time(),
             preallocate=self.options.preallocate if preallocate is None else preallocate,
             magnet=magnet,
+            info=source.info if isinstance(source, Metainfo) else None,
         )
         torrent.explicit_peers = list(peers or [])
         torrent.wants_to_run = not paused

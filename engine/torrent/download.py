@@ -113,13 +113,11 @@ class Download:
         self._starved.pop(peer, None)
         peer.queue.clear()
         self.picker.peer_removed(peer)
-        self._feed_starved()
+        self._feed_soon()
 
     def _release(self, peer: Peer, requests: Iterable[tuple[int, int, int]]) -> None:
         self.picker.release(peer, requests)
-        if not self._feed_is_due:  # rejects come by the hundred
-            self._feed_is_due = True
-            self._swarm.facilities.loop.call_soon(self._feed_idle)
+        self._feed_soon()
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────
 
@@ -159,21 +157,23 @@ class Download:
         self.unfinished.begun(index, self._swarm.now())
         return True
 
-    def _feed_starved(self) -> None:
-        """A buffer or blocks came free: let those ask who had found nothing."""
-        if self._starved:
-            starved, self._starved = self._starved, {}
-            for peer in starved:
-                if not peer.connection.is_closed:
-                    self.refill(peer)
+    def _feed_soon(self) -> None:
+        """Buffers or blocks came free: once this turn of the loop is over let those ask who found
+        nothing. Rejects and completed pieces come by the hundred, and are answered together."""
+        if not self._feed_is_due:
+            self._feed_is_due = True
+            self._swarm.facilities.loop.call_soon(self._feed)
 
-    def _feed_idle(self) -> None:
-        """Blocks are free again that others may have waited for, in the end game above all."""
+    def _feed(self) -> None:
         self._feed_is_due = False
         for peer in self._swarm.peers.connected:
             if peer.protocol.am_interested and not peer.queue.outstanding:
                 self._starved[peer] = None
-        self._feed_starved()
+        starved, self._starved = self._starved, {}
+        for peer in starved:
+            if not peer.connection.is_closed:
+                self.refill(peer)
+                peer.connection.flush()
 
     # ── the road ────────────────────────────────────────────────────────────────────────────────
 
@@ -241,7 +241,7 @@ class Download:
             self._swarm.storage_failed(result)
         elif not isinstance(result, HashMismatch):
             self._on_verified(index)
-        self._feed_starved()
+        self._feed_soon()
 
     def _on_verified(self, index: int) -> None:
         swarm = self._swarm
@@ -290,7 +290,7 @@ class Download:
             self.picker.piece_dropped(index)
             self._release_buffer(index)
             self.unfinished.ended(index)
-            self._feed_starved()
+            self._feed_soon()
 
     # ── over a restart ──────────────────────────────────────────────────────────────────────────
 

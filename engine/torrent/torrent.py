@@ -90,12 +90,14 @@ class Torrent:
         added_at: float,
         preallocate: bool = False,
         magnet: Magnet | None = None,
+        info: Info | None = None,
     ) -> None:
-        """`magnet` is where the torrent came from, if its metadata is not known yet."""
+        """`magnet` is where the torrent came from, if its metadata is not known yet; `info` saves
+        reading it back at once."""
         now = facilities.loop.time()
         self._owner = owner
         self._facilities = facilities
-        self._info: Info | None = None
+        self._info = info
         self._check: asyncio.Task[None] | None = None
         self.log_lines: deque[tuple[float, str, str]] = deque(maxlen=_LOG_LINES)
         """(seconds since the epoch, level, text), oldest first."""
