@@ -28,7 +28,7 @@ torrents_argument = click.argument(
 torrent_argument = click.argument(
     "torrent",
     shell_complete=complete_torrents,
-    help="A name, or the beginning of an info-hash (four digits or more).",
+    help="A name or its beginning, or the beginning of an info-hash (four digits or more).",
 )
 all_option = option("--all", "is_all", is_flag=True, help="All torrents.")
 
@@ -106,7 +106,7 @@ announce: Final = _on_torrents(
     "torrent",
     required=False,
     shell_complete=complete_torrents,
-    help="A name, or the beginning of an info-hash; without it the whole engine is meant.",
+    help="A name or an info-hash, or the beginning of one; without it the whole engine is meant.",
 )
 @options.together(
     option(

@@ -11,12 +11,15 @@ from engine.commands import options
 from engine.commands.connection import complete_torrents, engine_at
 from engine.commands.help import command, option
 from engine.commands.output import say, say_json
-from engine.control.schema import Accepted, AddPeer, AddTorrent, TorrentRow
+from engine.commands.waiting import first_state
+from engine.control.schema import Accepted, AddPeer, AddTorrent, TorrentRow, TorrentState
 from engine.core.magnet import Magnet, is_magnet
-from engine.errors import BencodeError, InputError, MetainfoError, SourceError
+from engine.errors import BencodeError, InputError, MetainfoError, SourceError, StorageError
 from tui.format import plural, size
 
 MAX_TORRENT_BYTES = 32 * 1024 * 1024
+BEGINNING_S = 2.0
+"""So long `add` waits for what becomes of the torrent; a check of what is there may take longer."""
 URL_SCHEMES = ("http://", "https://")
 
 
@@ -61,7 +64,8 @@ def add(
 ) -> None:
     """Add a torrent to the engine, which starts at once.
 
-    A torrent that it refuses is an error that says why.
+    A torrent that it refuses is an error that says why. So is one that cannot begin, as where its
+    folder cannot be written (exit code 5): that one stays in the list.
     """
 
     folder = None if save_path is None else str(save_path.absolute())
@@ -84,9 +88,11 @@ def add(
                 row: TorrentRow = await client.call(request, timeout_s=None)
             except (MetainfoError, BencodeError) as error:
                 raise type(error)(f"{source}: {error}") from error
-        return row
+            return await first_state(client, row, timeout_s=BEGINNING_S)
 
     row = asyncio.run(main())
+    if row.state is TorrentState.ERROR:
+        raise StorageError(f"{row.name} is added, but cannot begin: {row.error}")
     if as_json:
         say_json(row)
     else:
@@ -117,8 +123,8 @@ def add(
 def add_peer(words: tuple[str, ...], is_all: bool, socket_path: Path | None, as_json: bool) -> None:
     """Connect to a peer, now and whenever it is lost.
 
-    TORRENT is a name or the beginning of an info-hash, HOST:PORT is where the peer listens; HOST
-    may be a name.
+    TORRENT is a name or an info-hash, or the beginning of one; HOST:PORT is where the peer listens,
+    and HOST may be a name.
     """
     *torrents, address = words
     if len(torrents) != (0 if is_all else 1):

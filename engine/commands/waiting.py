@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,8 @@ from tui.format import plural
 
 EVERYTHING: Final = 1 << 30
 _INTERVAL_S: Final = 0.2
+_QUICK_INTERVAL_S: Final = 0.05
+"""While somebody waits for a command to end."""
 
 
 class WaitedTooLong(SeedwrightError):  # noqa: N818 - says what happened
@@ -154,6 +157,23 @@ class Waiting:
         if order is not None:
             for gone in set(self.left) - set(order):
                 raise UnknownTorrentError(f"{self._names[gone]} was removed")
+
+
+async def first_state(client: ControlClient, row: TorrentRow, *, timeout_s: float) -> TorrentRow:
+    """Return what a new torrent does once it is checked, or what is known when the time is up."""
+    if row.state is not TorrentState.CHECKING:
+        return row
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            view = View(text=row.name, limit=EVERYTHING)
+            await client.call(Subscribe(view=view, interval_s=_QUICK_INTERVAL_S))
+            async for note in client.notifications():
+                for told in note.rows:
+                    if told.info_hash == row.info_hash:
+                        row = told
+                if row.state is not TorrentState.CHECKING:
+                    break
+    return row
 
 
 def is_complete(row: TorrentRow) -> bool:

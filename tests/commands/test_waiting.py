@@ -42,7 +42,10 @@ def test_what_will_never_be_complete(rig: Rig, run: Run, tmp_path: Path) -> None
     daemon = rig.daemon()
     there = ("--socket", daemon.socket)
     failing = publish(tmp_path, name="failing")
-    assert run("add", failing.torrent, "--save-path", blocked, *there).code == 0
+    added = run("add", failing.torrent, "--save-path", blocked, *there)
+    assert added.is_error(
+        5, "failing is added", "blocked", "a file stands where a folder should be"
+    )
     assert run("wait", "failing", *there).is_error(5, "failing: ", "blocked")
 
     assert run("add", content.torrent, "--save-path", rig.home, *there).code == 0
