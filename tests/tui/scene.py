@@ -115,7 +115,11 @@ class Scene:
 
 @asynccontextmanager
 async def scene(
-    engine: FakeEngine | None = None, size: tuple[int, int] = (80, 24), *, wait: bool = True
+    engine: FakeEngine | None = None,
+    size: tuple[int, int] = (80, 24),
+    *,
+    wait: bool = True,
+    draws_toasts: bool = False,
 ) -> AsyncIterator[Scene]:
     engine = engine or FakeEngine()
     with tempfile.TemporaryDirectory(prefix="seedwright-") as folder:
@@ -124,7 +128,7 @@ async def scene(
         link = Link(server.path, interval_s=0.05, poll_s=0.3, first_delay_s=0.01)
         app = SeedwrightApp(server.path, link=link)
         try:
-            async with app.run_test(size=size) as pilot:
+            async with app.run_test(size=size, notifications=draws_toasts) as pilot:
                 shown = Scene(app, pilot, engine)
                 if wait:
                     await shown.until(lambda: shown.table.window.total == len(engine.torrents))

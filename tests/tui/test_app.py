@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual.message import Message
 from textual.widgets import Button, Checkbox, Input, OptionList, Static
 
 from engine.control.schema import TorrentState
 from engine.control.server import ControlServer
 from engine.core.metainfo import Metainfo
 from engine.errors import StorageDeniedError
-from tests.fakes.fake_engine import FakeEngine
+from tests.fakes.fake_engine import FakeEngine, FakeTorrent
 from tests.tui.scene import Scene, scene
 from tui.app import SeedwrightApp
 from tui.link import Link
@@ -198,6 +200,49 @@ async def test_adding_a_url() -> None:
         assert request.source == "http://host/new%20one.torrent"
         assert (request.save_path, request.paused) == (None, False)
         assert not isinstance(shown.app.screen, AddScreen)
+
+
+async def test_a_new_torrent_is_under_the_cursor() -> None:
+    async with scene(FakeEngine(40)) as shown:
+        await shown.go_to(DEBIAN)
+        await shown.press("a")
+        shown.app.screen.query_one("#source", Input).value = "http://host/new.torrent"
+        await shown.press("enter")
+        await shown.until(lambda: shown.cursor_name == "new")
+        await shown.until(lambda: shown.toasts() == ["Added new"])
+
+
+async def test_a_new_torrent_that_fails_at_once_is_said() -> None:
+    async with scene() as shown:
+        await shown.press("a")
+        shown.app.screen.query_one("#source", Input).value = "http://host/new.torrent"
+        insert = shown.engine._insert
+
+        def checking(torrent: FakeTorrent) -> None:
+            torrent.state, torrent.checked = TorrentState.CHECKING, 0.0
+            insert(torrent)
+
+        shown.engine._insert = checking  # type: ignore[method-assign]
+        await shown.press("enter")
+        await shown.until(lambda: shown.cursor_name == "new")
+        assert shown.toasts() == ["Added new"]
+        torrent = shown.engine.named("new")
+        torrent.state, torrent.error = TorrentState.ERROR, "preparing /srv: Permission denied"
+        shown.engine.touch(torrent.info_hash)
+        await shown.until(lambda: "new: preparing /srv: Permission denied" in shown.toasts())
+        shown.engine.touch(torrent.info_hash)
+        await shown.settle()
+        assert len(shown.toasts()) == 2
+
+
+async def test_a_recheck_is_said_and_its_toast_covers_no_status() -> None:
+    async with scene(draws_toasts=True) as shown:
+        await shown.says("connected")
+        _, keys = shown.text()[-2:]
+        await shown.press("c")
+        await shown.says("Checking 1 torrent on the disk.")
+        assert shown.text()[-1] == keys
+        assert shown.text()[-2].rstrip().endswith("connected")
 
 
 def _torrent(folder: Path) -> tuple[Path, str]:
@@ -451,6 +496,24 @@ async def test_an_engine_that_goes_and_comes_back(tmp_path: Path) -> None:
             await shown.says(DEBIAN[:10])
         await shown.press("p")
         await shown.until(lambda: "the engine is not reachable" in shown.toasts())
+
+
+async def test_it_is_calm_until_a_try_to_connect_has_failed(tmp_path: Path) -> None:
+    class Slow(Link):
+        async def run(self, post: Callable[[Message], object]) -> None:
+            await may_try.wait()
+            await super().run(post)
+
+    may_try = asyncio.Event()
+    app = SeedwrightApp(tmp_path / "s", link=Slow(tmp_path / "s"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        shown = Scene(app, pilot, FakeEngine())
+        await shown.ready()
+        await shown.says("connecting …", top=22)
+        assert "not" not in "\n".join(shown.text())
+        may_try.set()
+        await shown.says("✗ not connected")
+        assert "not reachable" in shown.text()[0]
 
 
 async def test_an_unanswering_engine_never_holds_up_a_key(tmp_path: Path) -> None:

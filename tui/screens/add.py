@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Checkbox, Input, Static
 
 from tui import format as fmt
-from tui.link import Link
+from tui.link import Link, TorrentRow
 from tui.screens.dialogue import Dialogue
 from tui.screens.path_suggester import PathSuggester
 
 
 class AddScreen(Dialogue):
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, added: Callable[[TorrentRow], None]) -> None:
+        """`added` is told of what the engine took."""
         super().__init__()
         self._link = link
+        self._added = added
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialogue"):
@@ -48,4 +52,5 @@ class AddScreen(Dialogue):
             self.query_one("#save-path", Input).value,
             paused=not self.query_one("#begin", Checkbox).value,
         )
+        self._added(row)
         self.app.notify(f"Added {fmt.clean(row.name)}", markup=False)

@@ -18,7 +18,7 @@ from engine.errors import SeedwrightError, UnknownTorrentError
 from tui import format as fmt
 from tui.actions import Scope
 from tui.keymap import bindings
-from tui.link import Link, Topic
+from tui.link import Link, Topic, TorrentRow
 from tui.messages import DetailsChanged, LinkDown, LinkUp, WindowChanged
 from tui.screens.add import AddScreen
 from tui.screens.help import HelpScreen
@@ -50,6 +50,8 @@ class MainScreen(Screen[None]):
         self.marks = Marks()
         self.asked = Query()
         self._span = Span()
+        self._beginning: set[str] = set()
+        """Torrents added here, until the first that is seen of them beyond their check."""
         self._wants_details: bool | None = None
         """What the user chose; None: as the height allows."""
 
@@ -88,6 +90,7 @@ class MainScreen(Screen[None]):
         self.query_one(KeyBar).has_engine = False
 
     def _set_trouble(self, reason: str) -> None:
+        self.query_one(StatusLine).has_failed = bool(reason)
         self.query_one(TitleBar).trouble = reason
         self.query_one(EmptyState).trouble = reason
         self._table.set_class(bool(reason), "-stale")
@@ -102,6 +105,7 @@ class MainScreen(Screen[None]):
         if had_focus and window.total and not self.query_one(FilterLine).has_focus:
             self._table.focus()
         self._table.show(window)
+        self._watch_beginnings()
         title = self.query_one(TitleBar)
         title.shown, title.total = window.total, status.torrents
         self.query_one(StatusLine).status = status
@@ -214,7 +218,7 @@ class MainScreen(Screen[None]):
         self._on_targets(self.link.resume)
 
     def action_recheck(self) -> None:
-        self._on_targets(self.link.recheck)
+        self._on_targets(self.link.recheck, "Checking {} on the disk.")
 
     def action_announce(self) -> None:
         self._on_targets(self.link.announce, "Asking the trackers of {}.")
@@ -225,7 +229,24 @@ class MainScreen(Screen[None]):
             self.app.notify(f"Copied the info-hash of {fmt.plural(len(targets), 'torrent')}.")
 
     def action_add(self) -> None:
-        self.app.push_screen(AddScreen(self.link))
+        self.app.push_screen(AddScreen(self.link, self._added))
+
+    def _added(self, row: TorrentRow) -> None:
+        """Show a new torrent, and whether it can begin."""
+        self._table.seek(row.info_hash)
+        self._beginning.add(row.info_hash)
+        self._watch_beginnings()
+
+    def _watch_beginnings(self) -> None:
+        """Say of a new torrent that it failed at once, as where its folder cannot be written."""
+        for info_hash in list(self._beginning):
+            row = self._table.window.find(info_hash)
+            if row is None or row.state == "checking":
+                continue
+            self._beginning.discard(info_hash)
+            if row.state == "error":
+                said = fmt.clean(f"{row.name}: {row.error}")
+                self.app.notify(said, severity="error", timeout=8, markup=False)
 
     def action_remove(self) -> None:
         self._remove(delete_data=False)

@@ -77,6 +77,8 @@ class StatusLine(Widget):
     status: reactive[SessionStatus | None] = reactive(None)
     engine: reactive[str] = reactive("")
     """Name and version of the engine that answers; empty while none does."""
+    has_failed: reactive[bool] = reactive(False)
+    """The last try to connect, or the connection, failed."""
 
     def render(self) -> Content:
         width = self.size.width
@@ -84,7 +86,9 @@ class StatusLine(Widget):
         if not self.engine or status is None:
             retry = named("retry")
             hint = f"{first_key(retry)} {retry.label.casefold()}"
-            return spread([("✗ not connected", "$error")], [(hint, "$muted")], width)
+            if self.has_failed:
+                return spread([("✗ not connected", "$error")], [(hint, "$muted")], width)
+            return Content.styled("connecting …", "$muted")
         left = [
             (f"↓ {fmt.rate(status.down_rate):<11}", "$primary" if status.down_rate else "$muted"),
             (_limit(status.down_limit), "$muted"),

@@ -113,6 +113,7 @@ class TorrentTable(VirtualTable[TorrentRow]):
         self.window = Window()
         self.query_shown = Query()
         self._cursor_hash: str | None = None
+        self._sought: str | None = None
 
     @property
     def row_count(self) -> int:
@@ -135,6 +136,8 @@ class TorrentTable(VirtualTable[TorrentRow]):
         """Show a newer window; lines whose row is the same are left alone."""
         old, self.window = self.window, window
         old_cursor = self.cursor
+        if self._sought is not None and window.find(self._sought) is not None:
+            self._cursor_hash, self._sought = self._sought, None
         self.cursor = follow(window, self.cursor, self._cursor_hash)
         on_show = range(self.top, self.top + self.visible_count)
         changed = [index for index in on_show if old.row(index) != window.row(index)]
@@ -149,12 +152,18 @@ class TorrentTable(VirtualTable[TorrentRow]):
     def show_query(self, query: Query) -> None:
         """Rows of another query are about to come: begin at the top."""
         self.query_shown = query
-        self._cursor_hash = None
+        self._cursor_hash = self._sought = None
         self.cursor = 0
         self.scroll_to(y=0, animate=False, immediate=True)
         self.refresh()
 
+    def seek(self, info_hash: str) -> None:
+        """Put the cursor on a torrent as soon as it is held, unless it is moved before."""
+        self._sought = info_hash
+        self.show(self.window)
+
     def move_cursor(self, index: int) -> None:
+        self._sought = None
         super().move_cursor(index)
         self._note_cursor()
 
