@@ -9,6 +9,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from engine.session import persistence
 from engine.session.announcing import Announcing
 from engine.session.incoming import Incoming
 from engine.session.options import SessionOptions
+from engine.session.resuming import resume
 from engine.session.state_db import Changes, StateDb
 from engine.storage.disk import Disk
 from engine.storage.file_pool import FilePool
 from engine.storage.piece_buffers import PieceBuffers
+from engine.torrent.checking import settle_record
 from engine.torrent.facilities import ConnectionCount, Facilities
 from engine.torrent.slabs import Slabs
 from engine.torrent.summary import Summary
@@ -121,9 +124,8 @@ class Session:
             else:
                 self._register(torrent)
         self._is_loaded = True
-        for torrent in list(self.torrents.values()):
-            if torrent.wants_to_run:
-                torrent.start()
+        wanted = [torrent for torrent in self.torrents.values() if torrent.wants_to_run]
+        self.spawn(resume(wanted, self.facilities, partial(self._state.run, self._state.metainfos)))
 
     async def stop(self) -> None:
         """Leave all swarms, tell the trackers within a bounded time, commit everything."""
@@ -143,7 +145,7 @@ class Session:
         await self._end_tasks()
         for torrent in self.torrents.values():
             with contextlib.suppress(SeedwrightError):
-                await torrent.settle_record()
+                await settle_record(torrent, self.facilities.disk)
         await self.facilities.disk.close()
         with contextlib.suppress(StorageError):
             await self.commit()
@@ -260,8 +262,11 @@ class Session:
         if self.torrents.get(torrent.info_hash) is not torrent:
             return  # removed, though its last words are still on their way
         self._dirty[torrent] = None
+        self.shown(torrent)
         if self._commit_timer is None and self._state is not None and not self._is_stopping:
             self._commit_timer = self._loop.call_later(_COMMIT_S, self._begin_commit)
+
+    def shown(self, torrent: Torrent) -> None:
         for listener in self.on_change:
             listener(torrent)
 
@@ -299,7 +304,7 @@ class Session:
     def _register(self, torrent: Torrent) -> None:
         self.torrents[torrent.info_hash] = torrent
         self._by_wire[bytes(torrent.info_hash[:20])] = torrent
-        self.changed(torrent)
+        self.shown(torrent)
 
     def _unregister(self, torrent: Torrent) -> None:
         self.torrents.pop(torrent.info_hash, None)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -99,6 +100,7 @@ class Changes:
     """(info-hash, piece) of which nothing is kept any more."""
 
 
+_values = attrgetter(*(column.name for column in fields(StoredTorrent)))
 _COLUMNS = ", ".join(column.name for column in fields(StoredTorrent))
 _MARKS = ", ".join("?" for _ in fields(StoredTorrent))
 _PUT = f"INSERT OR REPLACE INTO torrents ({_COLUMNS}) VALUES ({_MARKS})"
@@ -157,12 +159,21 @@ class StateDb:
             raise StorageError(f"the state file has no metainfo of {info_hash}")
         return bytes(row[0])
 
+    def metainfos(self, info_hashes: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The .torrents of many at once; those that are missing are left out."""
+        marks = ", ".join("?" for _ in info_hashes)
+        return dict(
+            self._db.execute(
+                f"SELECT info_hash, data FROM metainfo WHERE info_hash IN ({marks})", info_hashes
+            )
+        )
+
     def add(self, row: StoredTorrent, metainfo: bytes) -> None:
         with self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO metainfo VALUES (?, ?)", (row.info_hash, metainfo)
             )
-            self._db.execute(_PUT, astuple(row))
+            self._db.execute(_PUT, _values(row))
 
     def unfinished(self, info_hash: InfoHash) -> list[UnfinishedBlock]:
         """The blocks that are kept of a torrent's begun pieces."""
@@ -180,7 +191,7 @@ class StateDb:
             self._db.executemany(
                 "INSERT OR REPLACE INTO unfinished VALUES (?, ?, ?, ?)", changes.blocks
             )
-            self._db.executemany(_PUT, map(astuple, changes.rows))
+            self._db.executemany(_PUT, map(_values, changes.rows))
             self._db.executemany(
                 "INSERT OR REPLACE INTO session VALUES (?, ?)", changes.totals.items()
             )

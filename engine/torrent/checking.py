@@ -49,6 +49,13 @@ async def take_stamps(torrent: Torrent, disk: Disk) -> None:
             files.close()
 
 
+async def settle_record(torrent: Torrent, disk: Disk) -> None:
+    """Make the record clean once the last write is done; for torrents that are not running."""
+    record = torrent.record
+    if record is not None and not record.is_clean and not torrent.state.is_running:
+        await take_stamps(torrent, disk)
+
+
 async def check(
     torrent: Torrent, disk: Disk, files: TorrentFiles, suspects: Sequence[int] | None
 ) -> None:

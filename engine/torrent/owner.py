@@ -18,6 +18,9 @@ class Owner(Protocol):
     def changed(self, torrent: Torrent) -> None:
         """Something that a front end shows or the state database keeps is different now."""
 
+    def shown(self, torrent: Torrent) -> None:
+        """Something that a front end shows is different now; nothing that is kept."""
+
     def activated(self, torrent: Torrent) -> None:
         """The torrent wants `tick` every second, until it answers False."""
 

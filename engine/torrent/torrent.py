@@ -23,7 +23,7 @@ from engine.storage.backend import FileStamp
 from engine.storage.filesystem import TorrentFiles
 from engine.swarm.peer_list import PeerList, PeerSource
 from engine.torrent.announcer import Announcer
-from engine.torrent.checking import bytes_of, make_ready, take_stamps
+from engine.torrent.checking import bytes_of, make_ready, settle_record, take_stamps
 from engine.torrent.facilities import Facilities
 from engine.torrent.lifecycle import Event, State, after
 from engine.torrent.live import LiveTorrent
@@ -92,8 +92,7 @@ class Torrent:
         magnet: Magnet | None = None,
         info: Info | None = None,
     ) -> None:
-        """`magnet` is where the torrent came from, if its metadata is not known yet; `info` saves
-        reading it back at once."""
+        """`magnet` is where it came from, if its metadata is not known yet."""
         now = facilities.loop.time()
         self._owner = owner
         self._facilities = facilities
@@ -209,13 +208,12 @@ class Torrent:
 
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
         """Limit this torrent, in bytes a second; 0 lifts a limit, None leaves it."""
-        facilities = self._facilities
-        if down is not None:
-            self.down_bucket.set_rate(down, facilities.loop.time())
-            facilities.down.look_again()
-        if up is not None:
-            self.up_bucket.set_rate(up, facilities.loop.time())
-            facilities.up.look_again()
+        session = self._facilities
+        limits = (down, self.down_bucket, session.down), (up, self.up_bucket, session.up)
+        for rate, bucket, shared in limits:
+            if rate is not None:
+                bucket.set_rate(rate, session.loop.time())
+                shared.look_again()
         self.changed()
 
     def assume_complete(self) -> None:
@@ -276,11 +274,6 @@ class Torrent:
         self.record = Record(tuple(stamps), self._facilities.wall_clock(), is_clean)
         self.changed()
 
-    async def settle_record(self) -> None:
-        """Make the record clean once the last write is done; for torrents that are not running."""
-        if self.record is not None and not self.record.is_clean and not self.state.is_running:
-            await take_stamps(self, self._facilities.disk)
-
     def checked(self, have: Bitfield) -> None:
         """Take over what a check found. Must be called before the torrent joins its swarm."""
         self.have = have
@@ -302,6 +295,12 @@ class Torrent:
             self.wake().peers.found(self.explicit_peers, PeerSource.MANUAL)
         self.announcer.start()
         self._owner.activated(self)
+
+    def seed_again(self) -> None:
+        """Seed as before a restart. The owner has seen that the files look as recorded."""
+        self.state = after(self.state, Event.SEED)
+        self._owner.shown(self)
+        self.announcer.start()
 
     def wake(self) -> LiveTorrent:
         """The live part, made if there is none; for running torrents. Raises SeedwrightError."""
@@ -353,14 +352,12 @@ class Torrent:
         if was_running and self.record is not None and not self.record.is_clean:
             # What was written since the stamps were taken is not younger than this.
             self.record = replace(self.record, committed_at=self._facilities.wall_clock())
-            self._facilities.spawn(self.settle_record())
+            self._facilities.spawn(settle_record(self, self._facilities.disk))
         self.changed()
 
     def _move(self, event: Event) -> None:
         self.state = after(self.state, event)
         self.changed()
-
-    # ── time ────────────────────────────────────────────────────────────────────────────────────
 
     def tick(self, now: float, elapsed_s: float) -> bool:
         """Once a second while active. False: nothing to do any more, do not call again."""
@@ -382,10 +379,9 @@ class Torrent:
     def _close_swarm(self) -> None:
         live, fetching = self.live, self.fetching
         self.live = self.fetching = None
-        if live is not None:
-            live.close()
-        if fetching is not None:
-            fetching.close()
+        for swarm in (live, fetching):
+            if swarm is not None:
+                swarm.close()
 
     def put_away(self) -> None:
         """Forget the metainfo until it is needed again. The owner must be able to load it."""
