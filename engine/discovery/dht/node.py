@@ -310,7 +310,7 @@ class DhtNode:
         is_join: bool = False,
     ) -> None:
         seeds = self.table.seeds(purpose.target, SEEDS)
-        needs_help = is_join or len(seeds) < K
+        needs_help = len(seeds) < K or (is_join and not self._upkeep.is_joined)
         lookup = Lookup(
             purpose,
             self.node_id,
@@ -335,19 +335,19 @@ class DhtNode:
             return
         self._lookups.end(running)
         if running.is_join:
-            self._joined(lookup)
+            self._joined(lookup, now)
         if running.number:
             self._events.append(running.summary(now))
         if (waiting := self._lookups.next_waiting()) is not None:
             self._run(*waiting, now)
 
-    def _joined(self, lookup: Lookup) -> None:
-        if lookup.replies:
-            self._upkeep.joined()
+    def _joined(self, lookup: Lookup, now: float) -> None:
+        if not lookup.replies:
+            self._upkeep.nobody_answered(now)
+            self._events.append(ContactsNeeded())
+        elif self._upkeep.joined(now):
             self.table.ask_for_more()
             self._events.append(Joined(len(self.table)))
-        else:
-            self._events.append(ContactsNeeded())
 
     def _ask(self, outgoing: Outgoing, running: Running | None, now: float) -> None:
         endpoint, expected_id, body = outgoing
@@ -368,8 +368,7 @@ class DhtNode:
     # Upkeep.
 
     def _keep_up(self, now: float) -> None:
-        good_count = self.table.good_count(now)
-        is_sparse = good_count < SPARSE_BELOW
+        is_sparse = self.table.good_count(now) < SPARSE_BELOW
         contact = self.table.next_ping(now, is_sparse=is_sparse)
         if contact is not None:
             self._ask(Outgoing(contact.endpoint, contact.id, Ping()), None, now)
@@ -377,9 +376,8 @@ class DhtNode:
         if self._upkeep.is_expiry_due(now):
             self.peers.expire(now)
             self.items.expire(now)
-        if not self._upkeep.is_joined or good_count < K:
-            if self._upkeep.is_join_due(now):
-                self._retry(now)
+        if self._upkeep.is_join_due(now):
+            self._retry(now)
         elif self._lookups.has_place and self._upkeep.is_refresh_due(now):
             target = self.table.refresh_target(now)
             if target is not None:

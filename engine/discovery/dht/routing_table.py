@@ -87,6 +87,7 @@ class RoutingTable:
             for neighbour in bucket.nodes:
                 neighbour.replied_at = min(neighbour.replied_at, now - FRESH_S - 1)
                 neighbour.queried_at = min(neighbour.queried_at, now - FRESH_S - 1)
+            self._add_candidate(contact, not_before=now + STRANGER_DELAY_S)
             return
         if node is None:
             node = TableNode(contact)
@@ -108,8 +109,14 @@ class RoutingTable:
         node = self._by_endpoint.get(contact.endpoint)
         if node is None:
             self._add_candidate(contact, not_before=now + STRANGER_DELAY_S)
-        elif node.contact.id == contact.id and node.is_verified:
+        elif node.contact.id == contact.id:
             node.queried_at = now
+        elif node.is_verified:
+            # Its id changed, or somebody else wrote its address on a datagram: asking will tell.
+            node.is_doubted = True
+        else:
+            self._remove(node)
+            self._add_candidate(contact, not_before=now + STRANGER_DELAY_S)
 
     def heard_of(self, contact: Contact) -> None:
         """Note a node that somebody told us of."""
@@ -192,7 +199,7 @@ class RoutingTable:
                 for node in reversed(bucket.replacements):
                     if node.may_be_pinged(now) or (is_sparse and node.pinged_at < node.not_before):
                         return self._chosen(node, now)
-            doubtful = [n for n in bucket.nodes if not n.is_good(now) and n.may_be_pinged(now)]
+            doubtful = [n for n in bucket.nodes if n.needs_answer(now) and n.may_be_pinged(now)]
             (waited_for if bucket.replacements else questionable).extend(doubtful)
         chosen = min(waited_for or questionable, key=lambda node: node.seen_at, default=None)
         return self._chosen(chosen, now) if chosen else None
@@ -258,6 +265,7 @@ class RoutingTable:
     def _heard(self, node: TableNode, now: float) -> None:
         node.replied_at = now
         node.failures = 0
+        node.is_doubted = False
 
     def _add_candidate(self, contact: Contact, *, not_before: float) -> None:
         bucket = self._bucket_of_key(int.from_bytes(contact.id, "big"))

@@ -18,6 +18,7 @@ class TableNode:
     __slots__ = (
         "contact",
         "failures",
+        "is_doubted",
         "key",
         "network",
         "not_before",
@@ -38,6 +39,8 @@ class TableNode:
         self.not_before = -math.inf
         """It is not asked earlier than this."""
         self.failures = 0
+        self.is_doubted = False
+        """A query with its address and another id was seen."""
 
     @property
     def is_verified(self) -> bool:
@@ -56,6 +59,9 @@ class TableNode:
         if self.failures or self.replied_at == -math.inf:
             return False
         return now - self.replied_at <= FRESH_S or now - self.queried_at <= FRESH_S
+
+    def needs_answer(self, now: float) -> bool:
+        return self.is_doubted or not self.is_good(now)
 
     def may_be_pinged(self, now: float) -> bool:
         """Say whether it was left alone for long enough: longer with every failure."""

@@ -10,6 +10,9 @@ REFRESH_S = 6.0
 EXPIRE_S = 60.0
 FIRST_RETRY_S = 5.0
 MAX_RETRY_S = 300.0
+FIRST_SELF_LOOKUP_S = 30.0
+MAX_SELF_LOOKUP_S = 600.0
+"""Neighbours come and go: they are looked for again and again, in a new network more often."""
 
 
 class Upkeep:
@@ -48,12 +51,23 @@ class Upkeep:
         return now >= self._retry_at
 
     def joining(self, now: float, *, is_fresh_start: bool = False) -> None:
-        """Note a try, after which the next one waits, longer each time."""
+        """Note a try to find our neighbours; the next one waits, longer each time."""
         if is_fresh_start:
             self._retry_s = FIRST_RETRY_S
         self._retry_at = now + self._retry_s
-        self._retry_s = min(self._retry_s * 2, MAX_RETRY_S)
+        self._retry_s = min(self._retry_s * 2, MAX_SELF_LOOKUP_S if self.is_joined else MAX_RETRY_S)
 
-    def joined(self) -> None:
+    def joined(self, now: float) -> bool:
+        """Note that neighbours answered. Returns whether that is news."""
+        if self.is_joined:
+            return False
         self.is_joined = True
-        self._retry_s = FIRST_RETRY_S
+        self._retry_s = FIRST_SELF_LOOKUP_S
+        self.joining(now)
+        return True
+
+    def nobody_answered(self, now: float) -> None:
+        """Note that no neighbour answered: we are out, and try again soon."""
+        if self.is_joined:
+            self.is_joined = False
+            self.joining(now, is_fresh_start=True)

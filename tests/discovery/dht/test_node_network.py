@@ -182,7 +182,8 @@ def test_packet_loss_is_lived_with() -> None:
         target = net.rng.randbytes(20)
         found = net.lookup(net.rng.choice(_live(net)), FindNodes(target))
         hits += len({contact.id for contact in found.closest} & _nearest(net, target))
-    assert hits >= 10 * 6
+    # A fifth of all questions or answers is lost, and nobody asks twice.
+    assert hits >= 10 * 5
 
 
 def test_a_node_comes_back_with_its_saved_state_and_no_entry_point() -> None:

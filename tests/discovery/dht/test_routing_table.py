@@ -107,10 +107,30 @@ def test_an_id_that_changed_costs_the_place_and_wakes_the_neighbours() -> None:
     table = _table()
     contacts = _fill(table, 0)
     table.replied(Contact(NodeId(b"\xff" * 20), contacts[0].endpoint), 1.0)
-    assert table.find(contacts[0].endpoint) is None
+    # It is a stranger again, as is fitting.
+    assert contacts[0] not in {node.contact for node in table}
     assert len(table) == K - 1
     assert table.good_count(1.0) == 0
     assert table.next_ping(1.0) in contacts[1:]
+
+
+def test_a_query_with_another_id_makes_us_ask_and_nothing_else() -> None:
+    table = _table()
+    (contact,) = _fill(table, 0, 1)
+    table.queried(Contact(NodeId(b"\xff" * 20), contact.endpoint), 1.0)
+    assert table.closest(bytes(20), 1.0) == [contact]
+    assert table.next_ping(2.0) == contact
+    table.replied(contact, 2.0)
+    assert table.next_ping(100.0) is None
+
+
+def test_a_stranger_may_change_its_mind_about_its_id() -> None:
+    table = _table()
+    first, second = _contact(0, 1), Contact(NodeId(b"\x7f" * 20), _contact(0, 1).endpoint)
+    table.queried(first, 0.0)
+    table.queried(second, 1.0)
+    assert table.next_ping(1.0 + STRANGER_DELAY_S) == second
+    assert table.replacement_count == 1
 
 
 def test_an_id_is_not_taken_over_from_another_address() -> None:
