@@ -20,6 +20,9 @@ WITHOUT_MIRROR = {
     "engine.__main__": "two lines; tests/end_to_end starts the engine by it",
     "engine.errors": "a tree of names; whoever raises one tests it",
     "engine.control.port": "a Protocol; the fake and the real engine are tested against it",
+    "engine.discovery.dht.counters": "values; the node is tested by them",
+    "engine.discovery.dht.events": "values; the node is tested by them",
+    "engine.discovery.dht.messages": "values; krpc is tested with them",
     "engine.torrent.facilities": "values; every torrent is tested with them",
     "engine.storage.backend": "a Protocol; its implementations are tested against it",
 }
