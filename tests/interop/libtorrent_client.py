@@ -41,6 +41,7 @@ class LibtorrentClient:
         self._settings = settings or {}
         self._session: Any = None
         self._handles: dict[InfoHash, Any] = {}
+        self._flushed: set[InfoHash] = set()
         self._port = 0
 
     @classmethod
@@ -125,14 +126,17 @@ class LibtorrentClient:
             return f"libtorrent is at {handle.status().progress:.1%}: {handle.status().state}"
 
         await eventually(finished, timeout_s, where)
+        self._flushed.discard(info_hash)
         handle.flush_cache()
 
         async def flushed() -> bool:
-            alerts = self._session.pop_alerts()
-            return any(
-                isinstance(alert, lt.cache_flushed_alert) and alert.handle == handle
-                for alert in alerts
-            )
+            # Whoever asks first gets the alerts of all who wait.
+            for alert in self._session.pop_alerts():
+                if isinstance(alert, lt.cache_flushed_alert):
+                    self._flushed.update(
+                        each for each, known in self._handles.items() if known == alert.handle
+                    )
+            return info_hash in self._flushed
 
         await eventually(flushed, timeout_s, "libtorrent does not write what it has")
 

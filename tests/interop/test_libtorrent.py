@@ -220,3 +220,17 @@ async def test_allowed_pieces_come_from_who_chokes_us(tmp_path: Path) -> None:
         await eventually(ten_pieces, TRANSFER_S, "the allowed pieces did not come")
         peers: list[PeerRow] = await ours.control.call(GetPeers(torrent=str(info_hash)))
         assert [peer.flags for peer in peers] == ["dXH"]
+
+
+async def test_who_prefers_encryption_falls_back(tmp_path: Path) -> None:
+    """As libtorrent is set by default: it dials with a handshake that we do not understand."""
+    policy = {"out_enc_policy": int(lt.enc_policy.pe_enabled), "prefer_rc4": True}
+    leecher = LibtorrentClient(settings=policy)
+    ours = SeedwrightClient()
+    content = single_file([])
+    async with running(leecher, tmp_path / "leecher"), running(ours, tmp_path / "ours"):
+        info_hash = await ours.add(content.torrent, content.write(tmp_path / "s"), seed=True)
+        await ours.wait_complete(info_hash, TRANSFER_S)
+        await leecher.add(content.torrent, tmp_path / "t", peers=[ours.endpoint])
+        await leecher.wait_complete(info_hash, TRANSFER_S)
+        content.check(tmp_path / "t")

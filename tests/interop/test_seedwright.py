@@ -84,9 +84,9 @@ async def test_transfers_both_ways(tmp_path: Path, kind: type[Client]) -> None:
             for leg in legs:
                 info = await ours.info(leg.info_hash)
                 size = sum(map(len, leg.content.files.values()))
-                assert info.wasted == 0
-                assert info.row.downloaded == (size if leg.target is ours else 0)
-                assert info.row.uploaded == (size if leg.source is ours else 0)
+                # More is uploaded than fetched when a connection was lost on the way.
+                assert info.row.uploaded >= (size if leg.source is ours else 0)
+                assert info.row.downloaded - info.wasted == (size if leg.target is ours else 0)
         assert tracker.statistics.refused == 0
         for leg in legs:
             if not leg.is_told:
