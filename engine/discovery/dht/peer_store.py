@@ -1,5 +1,7 @@
 """The peers that others announced to this node (BEP 5, 33): bounded, expiring, one per address.
 
+In local networks one address may well be several peers: there they are told apart by port.
+
 Nobody can fill it alone: torrents, peers of a torrent, and torrents of one host are limited, and
 when the store is full, the smallest swarm of a few chosen by chance makes room.
 """
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from engine.core.compact import Endpoint
 from engine.discovery.dht.bloom import BloomFilter
+from engine.discovery.dht.contact import is_local
 from engine.discovery.dht.key_pool import KeyPool
 
 if TYPE_CHECKING:
@@ -31,10 +34,10 @@ SCRAPE_INTERVAL_S = 60.0
 
 
 class _Peer:
-    __slots__ = ("expires_at", "is_seed", "port")
+    __slots__ = ("endpoint", "expires_at", "is_seed")
 
-    def __init__(self, port: int, is_seed: bool, expires_at: float) -> None:
-        self.port = port
+    def __init__(self, endpoint: Endpoint, is_seed: bool, expires_at: float) -> None:
+        self.endpoint = endpoint
         self.is_seed = is_seed
         self.expires_at = expires_at
 
@@ -65,28 +68,30 @@ class PeerStore:
     def announce(self, info_hash: bytes, peer: Endpoint, now: float, *, is_seed: bool) -> bool:
         """Note a peer; its port and role are updated when it is known. Returns False when full."""
         swarm = self._swarms.get(info_hash)
-        known = swarm.peers.get(peer.host) if swarm else None
+        name = _name(peer)
+        known = swarm.peers.get(name) if swarm else None
         if known is not None:
-            known.port, known.is_seed = peer.port, is_seed
+            known.endpoint, known.is_seed = peer, is_seed
             known.expires_at = now + PEER_LIFETIME_S
             return True
         if swarm is not None and len(swarm.peers) >= MAX_PEERS_PER_TORRENT:
             self._drop_expired(swarm, now)
-        if not self.takes(info_hash, peer.host):
+        if not self.takes(info_hash, peer):
             return False
         if swarm is None:
             swarm = self._add_swarm(info_hash)
-        swarm.peers[peer.host] = _Peer(peer.port, is_seed, now + PEER_LIFETIME_S)
-        self._torrents_of[peer.host] += 1
+        swarm.peers[name] = _Peer(peer, is_seed, now + PEER_LIFETIME_S)
+        self._torrents_of[name] += 1
         return True
 
-    def takes(self, info_hash: bytes, host: str) -> bool:
+    def takes(self, info_hash: bytes, peer: Endpoint) -> bool:
         """Say whether an announce would be kept; if not, no token is given for it (BEP 33)."""
         swarm = self._swarms.get(info_hash)
-        if swarm is not None and host in swarm.peers:
+        name = _name(peer)
+        if swarm is not None and name in swarm.peers:
             return True
         has_room = swarm is None or len(swarm.peers) < MAX_PEERS_PER_TORRENT
-        return has_room and self._torrents_of[host] < MAX_TORRENTS_PER_HOST
+        return has_room and self._torrents_of[name] < MAX_TORRENTS_PER_HOST
 
     def peers(
         self, info_hash: bytes, count: int, now: float, *, no_seeds: bool = False
@@ -96,8 +101,8 @@ class PeerStore:
         if swarm is None:
             return []
         found = [
-            Endpoint(host, peer.port)
-            for host, peer in swarm.peers.items()
+            peer.endpoint
+            for peer in swarm.peers.values()
             if peer.expires_at > now and not (no_seeds and peer.is_seed)
         ]
         return self._rng.sample(found, count) if len(found) > count else found
@@ -109,9 +114,9 @@ class PeerStore:
             return None
         if now >= swarm.filters_until:
             seeds, others = BloomFilter(), BloomFilter()
-            for host, peer in swarm.peers.items():
+            for peer in swarm.peers.values():
                 if peer.expires_at > now:
-                    (seeds if peer.is_seed else others).add(Endpoint(host, peer.port).packed_host())
+                    (seeds if peer.is_seed else others).add(peer.endpoint.packed_host())
             swarm.filters = (bytes(seeds), bytes(others))
             swarm.filters_until = now + SCRAPE_INTERVAL_S
         return swarm.filters
@@ -133,9 +138,9 @@ class PeerStore:
                 self._remove_swarm(info_hash)
 
     def _drop_expired(self, swarm: _Swarm, now: float) -> None:
-        for host in [host for host, peer in swarm.peers.items() if peer.expires_at <= now]:
-            del swarm.peers[host]
-            self._forget(host)
+        for name in [name for name, peer in swarm.peers.items() if peer.expires_at <= now]:
+            del swarm.peers[name]
+            self._forget(name)
 
     def _add_swarm(self, info_hash: bytes) -> _Swarm:
         if len(self._swarms) >= self._max_torrents:
@@ -146,11 +151,15 @@ class PeerStore:
         return swarm
 
     def _remove_swarm(self, info_hash: bytes) -> None:
-        for host in self._swarms.pop(info_hash).peers:
-            self._forget(host)
+        for name in self._swarms.pop(info_hash).peers:
+            self._forget(name)
         self._info_hashes.remove(info_hash)
 
-    def _forget(self, host: str) -> None:
-        self._torrents_of[host] -= 1
-        if not self._torrents_of[host]:
-            del self._torrents_of[host]
+    def _forget(self, name: str) -> None:
+        self._torrents_of[name] -= 1
+        if not self._torrents_of[name]:
+            del self._torrents_of[name]
+
+
+def _name(peer: Endpoint) -> str:
+    return str(peer) if is_local(peer.host) else peer.host

@@ -101,7 +101,7 @@ class Responder:
             case Ping() | FindNode():
                 return reply
             case GetPeers(info_hash, no_seeds, scrape):
-                is_taken = self.peers.takes(info_hash, source.host)
+                is_taken = self.peers.takes(info_hash, source)
                 filters = self.peers.scrape(info_hash, now) if scrape else None
                 seeds_filter, peers_filter = filters or (b"", b"")
                 return replace(

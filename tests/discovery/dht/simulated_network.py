@@ -101,6 +101,7 @@ class SimulatedNetwork:
                     del self._wake_at[to]
                 if node.next_timer() <= self.now:
                     node.on_timer(self.now)
+                    assert node.next_timer() > self.now, "a timer that has passed"
             self.settle(to)
         if not (until and until()):
             self.now = end

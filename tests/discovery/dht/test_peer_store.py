@@ -50,6 +50,14 @@ def test_an_address_is_one_peer_whatever_its_port() -> None:
     assert store.peers(ONE, 10, 10.0, no_seeds=True) == []
 
 
+def test_local_peers_share_addresses() -> None:
+    store = PeerStore(Random(1))
+    peers = [Endpoint("127.0.0.1", port) for port in (1, 2)]
+    for peer in peers:
+        assert store.announce(ONE, peer, 0.0, is_seed=False)
+    assert store.peers(ONE, 10, 0.0) == peers
+
+
 def test_many_peers_are_chosen_from_by_chance() -> None:
     store = PeerStore(Random(1))
     for n in range(100):
@@ -62,12 +70,12 @@ def test_many_peers_are_chosen_from_by_chance() -> None:
 def test_a_torrent_is_bounded_and_says_so() -> None:
     store = PeerStore(Random(1))
     for n in range(MAX_PEERS_PER_TORRENT):
-        assert store.takes(ONE, _peer(n).host)
+        assert store.takes(ONE, _peer(n))
         assert store.announce(ONE, _peer(n), 0.0, is_seed=False)
     late = _peer(MAX_PEERS_PER_TORRENT)
-    assert not store.takes(ONE, late.host)
+    assert not store.takes(ONE, late)
     assert not store.announce(ONE, late, 0.0, is_seed=False)
-    assert store.takes(ONE, _peer(3).host)
+    assert store.takes(ONE, _peer(3))
     assert store.announce(ONE, _peer(3), 0.0, is_seed=True)
     assert store.announce(ONE, late, PEER_LIFETIME_S, is_seed=False)
 
@@ -76,8 +84,8 @@ def test_one_host_cannot_fill_it() -> None:
     store = PeerStore(Random(1))
     taken = [store.announce(_hash(n), _peer(1), 0.0, is_seed=False) for n in range(150)]
     assert sum(taken) == MAX_TORRENTS_PER_HOST
-    assert not store.takes(_hash(999), _peer(1).host)
-    assert store.takes(_hash(999), _peer(2).host)
+    assert not store.takes(_hash(999), _peer(1))
+    assert store.takes(_hash(999), _peer(2))
     store.expire(PEER_LIFETIME_S)
     assert store.announce(_hash(999), _peer(1), PEER_LIFETIME_S, is_seed=False)
 
