@@ -110,8 +110,8 @@ class Waiting:
         self._client = client
         self._names = {row.info_hash: row.name for row in rows}
         self._complete: dict[str, TorrentRow] = {}
-        # A view of one name is told nothing about the others.
-        name = rows[0].name if len(rows) == 1 else ""
+        # A view of one name is told nothing about the others; that of a magnet link will change.
+        name = rows[0].name if len(rows) == 1 and rows[0].size else ""
         self._view = View(text=name, limit=EVERYTHING)
 
     @property
