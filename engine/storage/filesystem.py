@@ -190,7 +190,10 @@ class TorrentFiles:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 at += count
                 parts = _rest(parts, count)
-            if not os.fstat(fd).st_nlink:
+            status = os.fstat(fd)
+            if status.st_size < self._info.files[span.file].length:
+                raise OSError(errno.ENOENT, "the file was cut short by somebody else meanwhile")
+            if not status.st_nlink:
                 # Somebody deleted the file; what we write to our descriptor is lost with it.
                 self._pool.invalidate(self, span.file)
                 raise FileNotFoundError(errno.ENOENT, "the file was removed meanwhile")

@@ -49,6 +49,15 @@ async def take_stamps(torrent: Torrent, disk: Disk) -> None:
             files.close()
 
 
+def _of_wrong_size(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list[int]:
+    """The numbers of the files that are missing or have not the length they should have."""
+    return [
+        number
+        for number, (file, stamp) in enumerate(zip(torrent.info.files, stamps, strict=True))
+        if file.length and not file.is_pad and (not stamp or stamp.size_bytes != file.length)
+    ]
+
+
 async def settle_record(torrent: Torrent, disk: Disk) -> None:
     """Make the record clean once the last write is done; for torrents that are not running."""
     record = torrent.record
@@ -101,17 +110,14 @@ def find_suspects(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list[
     if torrent.needs_check:
         return None if any(stamps) or torrent.have.count else []
     if torrent.record is None:
-        return [
-            number
-            for number, (file, stamp) in enumerate(zip(torrent.info.files, stamps, strict=True))
-            if file.length and not file.is_pad and (not stamp or stamp.size_bytes != file.length)
-        ]
+        return _of_wrong_size(torrent, stamps)
     if torrent.have.count and any(torrent.record.stamps) and not any(stamps):
         raise StorageMissingError(
             f"no file of it is in {torrent.save_path}: bring them back and resume, "
             "or recheck to fetch them again"
         )
-    suspects = suspicious_files(torrent.record, stamps)
+    cut = [number for number in _of_wrong_size(torrent, stamps) if stamps[number] is not None]
+    suspects = sorted({*suspicious_files(torrent.record, stamps), *cut})
     if suspects:
         torrent.note("warning", f"{len(suspects)} files do not look as recorded: checking them")
     return suspects

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from engine.core.compact import Endpoint
@@ -27,6 +29,7 @@ _SLOW_BYTES_PER_S = 1024 * 1024
 _JUDGED_AFTER_S = 10.0
 """A peer is not called slow before it had this long to show what it gives."""
 _SIMULTANEOUS_S = 5.0
+_OFFENCES_OF_A_HOST = 3
 
 
 class Peers:
@@ -34,6 +37,7 @@ class Peers:
 
     __slots__ = (
         "_calling",
+        "_offences",
         "_our_host",
         "_seen_as",
         "_swarm",
@@ -55,6 +59,8 @@ class Peers:
         self._seen_as: dict[str, str] = {}
         """An address of ours that was claimed → the host that claimed it first."""
         self._our_host = ""
+        self._offences: Counter[str] = Counter()
+        """Bans of each host, whatever the port."""
 
     # ── finding and dialling ────────────────────────────────────────────────────────────────────
 
@@ -183,6 +189,12 @@ class Peers:
         """Close a connection and never open it again."""
         self.known.ban(peer.dial_address)
         self.known.ban(peer.connection.remote)
+        host = peer.connection.remote.host
+        self._offences[host] += 1
+        # Behind a private address there may be many; a public one that lies again and again is
+        # left for good, whatever port it comes from.
+        if self._offences[host] >= _OFFENCES_OF_A_HOST and ip_address(host).is_global:
+            self.known.ban_host(host)
         self._swarm.note("warning", f"banned: {error}")
         peer.connection.close(error)
 

@@ -52,3 +52,26 @@ async def test_a_paused_torrent_keeps_the_blocks_too(tmp_path: Path) -> None:
         await until_state(leecher, torrent, State.SEEDING)
         assert torrent.down_rate.total == 2 * MIB
         assert torrent.wasted_bytes == 0
+
+
+async def test_a_file_cut_by_somebody_else_costs_the_torrent_until_it_is_resumed(
+    tmp_path: Path,
+) -> None:
+    content = sample(2 * MIB, MIB // 4)
+    content.store(tmp_path / "source")
+    metainfo = Metainfo(content.info)
+    target = tmp_path / "target" / "t"
+    target.parent.mkdir()
+    # The last piece is there already, so that no write makes the cut file long enough again.
+    target.write_bytes(bytes(2 * MIB - MIB // 4) + content.piece(7))
+    async with running() as seeder, running(replace(LOOPBACK, down_limit=2 * MIB)) as leecher:
+        await seeding(seeder, metainfo, tmp_path / "source")
+        torrent = await leecher.add(metainfo, save_path=target.parent, peers=[endpoint_of(seeder)])
+        await until(leecher, lambda: torrent.have.count >= 3)
+        with target.open("r+b") as file:
+            file.truncate(MIB // 8)
+        await until_state(leecher, torrent, State.ERROR)
+        assert "cut short" in torrent.error
+        torrent.start()
+        await until_state(leecher, torrent, State.SEEDING)
+    assert target.read_bytes() == content.data
