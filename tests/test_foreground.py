@@ -36,7 +36,7 @@ async def test_it_downloads_reports_and_returns(tmp_path: Path) -> None:
         await seeding(seeder, METAINFO, tmp_path / "source")
         await Foreground(
             options=LOOPBACK,
-            metainfo=METAINFO,
+            source=METAINFO,
             save_path=tmp_path / "target",
             peers=(endpoint_of(seeder),),
         ).run(lambda _, torrent: reports.append((torrent.state, torrent.progress)))
@@ -46,7 +46,7 @@ async def test_it_downloads_reports_and_returns(tmp_path: Path) -> None:
 
 async def test_what_is_complete_already_is_done_at_once(tmp_path: Path) -> None:
     CONTENT.store(tmp_path)
-    await Foreground(options=LOOPBACK, metainfo=METAINFO, save_path=tmp_path).run(_nothing)
+    await Foreground(options=LOOPBACK, source=METAINFO, save_path=tmp_path).run(_nothing)
 
 
 def _nothing(session: Session, torrent: Torrent) -> None:
@@ -69,7 +69,7 @@ async def test_an_interrupted_download_says_how_far_it_came(tmp_path: Path) -> N
         with pytest.raises(Interrupted, match=r"stopped at \d+%; run it again") as caught:
             await Foreground(
                 options=slow,
-                metainfo=METAINFO,
+                source=METAINFO,
                 save_path=tmp_path / "target",
                 peers=(endpoint_of(seeder),),
             ).run(interrupt)
@@ -79,7 +79,7 @@ async def test_an_interrupted_download_says_how_far_it_came(tmp_path: Path) -> N
         first: list[int] = []
         await Foreground(
             options=LOOPBACK,
-            metainfo=METAINFO,
+            source=METAINFO,
             save_path=tmp_path / "target",
             peers=(endpoint_of(seeder),),
         ).run(lambda _, torrent: first.append(torrent.down_rate.total))
@@ -89,7 +89,7 @@ async def test_an_interrupted_download_says_how_far_it_came(tmp_path: Path) -> N
 async def test_a_disk_that_fails_is_the_reason(tmp_path: Path) -> None:
     (tmp_path / "blocked").write_bytes(b"")
     with pytest.raises(StorageError, match="blocked"):
-        await Foreground(options=LOOPBACK, metainfo=METAINFO, save_path=tmp_path / "blocked").run(
+        await Foreground(options=LOOPBACK, source=METAINFO, save_path=tmp_path / "blocked").run(
             _nothing
         )
 
@@ -103,7 +103,7 @@ async def test_seeding_what_is_not_all_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="2 of 8 pieces of t are missing or damaged") as caught:
         await Foreground(
             options=LOOPBACK,
-            metainfo=METAINFO,
+            source=METAINFO,
             save_path=tmp_path,
             stay=True,
             must_be_complete=True,
@@ -122,6 +122,6 @@ async def test_a_seed_stays_until_it_is_told_to_go(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     await Foreground(
-        options=LOOPBACK, metainfo=METAINFO, save_path=tmp_path, stay=True, must_be_complete=True
+        options=LOOPBACK, source=METAINFO, save_path=tmp_path, stay=True, must_be_complete=True
     ).run(watch)
     assert seen.count(State.SEEDING) >= 3

@@ -102,7 +102,7 @@ class SmallSwarm:
             assert self.picker.peer_gained(peer, index) == (not self.have[index])
 
     def replace_pieces(self, peer: Peer) -> None:
-        peer.pieces.assign(Bitfield.full(self.geometry.piece_count))
+        peer.pieces.update(Bitfield.full(self.geometry.piece_count))
         self.picker.peer_added(peer, peer.pieces)
 
     def choke(self, peer: Peer) -> None:

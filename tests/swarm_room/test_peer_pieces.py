@@ -36,7 +36,7 @@ def test_what_was_counted_is_uncounted(
                 peers.gained(peer, masks.bit(piece))
         else:
             field = fields.setdefault(peer, Bitfield(SIZE))
-            field.assign(Bitfield(SIZE))
+            field.update(Bitfield(SIZE))
             for piece in pieces:
                 field.add(piece)
             peers.added(peer, field)
