@@ -193,9 +193,13 @@ class Lookup:
         candidate = self._by_endpoint.get(endpoint)
         if candidate is None or candidate.state not in {_State.ASKED, _State.SLOW}:
             return
+        if candidate.state is _State.ASKED:
+            self._note_silence(candidate)
         candidate.state = _State.FAILED
         self._candidates.remove(candidate)
         self.timeouts += not code
+
+    def _note_silence(self, candidate: Candidate) -> None:
         if candidate.referrer is not None:
             self._silent_referrals[candidate.referrer.endpoint] += 1
 
@@ -212,6 +216,7 @@ class Lookup:
         for candidate in self._candidates:
             if candidate.state is _State.ASKED and now >= candidate.asked_at + SLOW_AFTER_S:
                 candidate.state = _State.SLOW
+                self._note_silence(candidate)
 
     def _choose(self) -> tuple[list[Candidate], bool]:
         """Choose whom to ask now, and say whether an answer is worth waiting for."""
@@ -277,11 +282,13 @@ class Lookup:
         if node_id is not None:
             distance = int.from_bytes(node_id, "big") ^ self._target
         if len(self._candidates) >= MAX_CANDIDATES:
-            last = self._candidates[-1]
-            if last.distance <= distance or last.state is not _State.FRESH:
+            # Who was asked stays; who was not is remembered by address, and not taken up again.
+            farthest = next(
+                (c for c in reversed(self._candidates) if c.state is _State.FRESH), None
+            )
+            if farthest is None or farthest.distance <= distance:
                 return
-            # What was heard of is remembered, so that it is not asked again.
-            self._candidates.pop()
+            self._candidates.remove(farthest)
         candidate = Candidate(endpoint, node_id, distance, referrer)
         insort(self._candidates, candidate)
         self._by_endpoint[endpoint] = candidate

@@ -245,11 +245,10 @@ class DhtNode:
             return
         self._last_reply_at = now
         asked = found.context
-        if reply.sender == self.node_id:
-            self.table.evict(source)
-        elif asked.expected_id in {None, reply.sender} or self.table.find(source) is not None:
+        is_expected = asked.expected_id in {None, reply.sender}
+        if is_expected or self.table.find(source) is not None:
             self.table.replied(Contact(reply.sender, source), now)
-        if reply.sender == self.node_id or asked.expected_id not in {None, reply.sender}:
+        if not is_expected or reply.sender == self.node_id:
             self.counters.impostors += 1
             if asked.running is not None:
                 asked.running.lookup.failed(source)

@@ -137,12 +137,6 @@ class RoutingTable:
         elif node.is_bad and not is_replacement:
             self._promote(bucket, now)
 
-    def evict(self, endpoint: Endpoint) -> None:
-        """Forget a node that misbehaved in an answer to a query of ours."""
-        node = self._by_endpoint.get(endpoint)
-        if node is not None:
-            self._remove(node)
-
     def restore(self, contacts: Iterable[Contact]) -> None:
         """Take over nodes of an earlier run: questionable, and nobody is told of them yet."""
         for contact in contacts:

@@ -42,5 +42,11 @@ def test_local_networks_do_not_vote() -> None:
     votes = AddressVotes()
     for voter in range(20):
         assert not votes.vote(f"10.0.{voter}.1", "9.9.9.9")
+    assert votes.host is None
+
+
+def test_nobody_is_believed_to_be_in_a_local_network() -> None:
+    votes = AddressVotes()
+    for voter in range(20):
         assert not votes.vote(f"20.0.{voter}.1", "192.168.0.7")
     assert votes.host is None

@@ -271,6 +271,7 @@ def test_bad_queries_are_told_why(packet: bytes, code: ErrorCode) -> None:
         b"i" * 65_000,
         b"d4:junk65000:" + bytes(65_000) + b"e",
         b"999999999999999999:",
+        _query("ping", junk=bytes(5000)),
     ],
 )
 def test_what_is_no_message_is_refused(packet: bytes) -> None:

@@ -13,6 +13,7 @@ from engine.discovery.dht.contact import Contact
 from engine.discovery.dht.lookup import (
     ALPHA,
     LIFETIME_S,
+    MAX_CANDIDATES,
     MAX_QUERIES,
     MAX_SILENT_REFERRALS,
     SLOW_AFTER_S,
@@ -207,9 +208,24 @@ def test_a_chain_of_inventions_that_answer_ends() -> None:
 
     lookup = Lookup(FindNodes(TARGET), OWN, 0.0, seeds=[_contact(0, key=1 << 159)])
     ended_at = _run(lookup, answer)
-    assert lookup.queries <= MAX_QUERIES
+    assert lookup.queries == MAX_QUERIES
     assert ended_at <= LIFETIME_S
     assert len(lookup.closest) == K
+
+
+def test_a_full_list_still_takes_what_is_nearer() -> None:
+    """Whoever fills it with far nodes keeps nobody from being found."""
+    world = World(40)
+    far = [_contact(2000 + n, key=(1 << 160) - 1 - n) for n in range(2 * MAX_CANDIDATES)]
+    lookup = Lookup(FindNodes(TARGET), OWN, 0.0, seeds=[*far, world.contacts[0]])
+
+    def answer(outgoing: Outgoing) -> Reply | None:
+        if outgoing.endpoint in {contact.endpoint for contact in far}:
+            return _reply(outgoing.expected_id or b"", far[:16])
+        return world.answer(outgoing)
+
+    _run(lookup, answer)
+    assert set(lookup.closest) == set(world.nearest())
 
 
 def test_one_host_and_one_network_are_asked_a_few_times_at_most() -> None:
@@ -231,21 +247,22 @@ def test_one_host_and_one_network_are_asked_a_few_times_at_most() -> None:
 
 
 def test_a_node_known_to_two_others_is_not_an_invention() -> None:
-    world = World(40)
-    silent = [_contact(7000 + n, key=(n + 1) << 100) for n in range(6)]
+    silent = [_contact(7000 + n, key=(n + 1) << 100) for n in range(14)]
     shared = _contact(8000, key=99 << 100)
     liars = [_contact(9000 + n, key=(200 + n) << 140) for n in range(2)]
 
-    def answer(outgoing: Outgoing) -> Reply | None:
-        if outgoing.endpoint in {liar.endpoint for liar in liars}:
-            return _reply(outgoing.expected_id or b"", [*silent, shared])
-        if outgoing.endpoint == shared.endpoint:
-            return _reply(shared.id)
-        return None if outgoing.expected_id in {c.id for c in silent} else world.answer(outgoing)
+    def run(count: int) -> list[Contact]:
+        def answer(outgoing: Outgoing) -> Reply | None:
+            if outgoing.endpoint in {liar.endpoint for liar in liars}:
+                return _reply(outgoing.expected_id or b"", [*silent, shared])
+            return _reply(shared.id) if outgoing.endpoint == shared.endpoint else None
 
-    lookup = Lookup(FindNodes(TARGET), OWN, 0.0, seeds=liars)
-    _run(lookup, answer)
-    assert shared in lookup.closest
+        lookup = Lookup(FindNodes(TARGET), OWN, 0.0, seeds=liars[:count])
+        _run(lookup, answer)
+        return lookup.closest
+
+    assert run(2) == [shared, *liars]
+    assert run(1) == liars[:1]
 
 
 def test_announces_go_to_the_nearest_nodes_that_gave_a_token() -> None:

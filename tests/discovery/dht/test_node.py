@@ -274,6 +274,30 @@ def test_our_address_is_believed_when_many_say_so_and_our_id_follows() -> None:
     assert events.count(NodeIdChanged(node.node_id)) == 1
 
 
+def test_our_id_is_not_moved_about() -> None:
+    node = _node()
+    ids = {node.node_id}
+    for n in range(1, 200):
+        ours = Endpoint(f"99.8.7.{n // 40}", 6881)
+        node.ping(address(n), float(n))
+        (query,) = _sent(node)[-1:]
+        _answer(node, query, NodeId(bytes([n]) * 20), n + 0.1, your_address=ours)
+        node.datagrams_to_send()
+        ids.add(node.node_id)
+    addresses = [event.host for event in node.events() if isinstance(event, AddressLearned)]
+    assert len(addresses) >= 3
+    assert len(ids) == 2
+
+
+def test_answers_keep_to_their_budget() -> None:
+    node = _node(reply_bytes_per_s=1000)
+    for n in range(2, 200):
+        _ask(node, Ping(), address(n), 0.0)
+    sent = sum(len(datagram) for _, datagram in node.datagrams_to_send())
+    assert 3000 < sent <= 4000
+    assert node.counters.unanswered == 198 - node.counters.answered
+
+
 def test_what_is_saved_is_restored() -> None:
     node = _node()
     contacts = [Contact(NodeId(bytes([n]) * 20), address(n)) for n in range(1, 6)]

@@ -164,6 +164,16 @@ def test_one_place_for_one_owner(one: str, other: str, both: bool) -> None:
     assert len(table) == 1 + both
 
 
+def test_one_host_has_one_place_whatever_ids_it_has() -> None:
+    table = _table()
+    _fill(table, 0)
+    _fill(table, 1)
+    table.replied(_contact(3, 1, "66.6.6.6", 1), 0.0)
+    table.replied(_contact(0, 50, "66.6.6.6", 2), 0.0)
+    table.heard_of(_contact(1, 51, "66.6.6.6", 3))
+    assert sum(map(sum, table.bucket_sizes)) == 2 * K + 1
+
+
 def test_we_are_not_in_our_own_table() -> None:
     table = _table()
     ourselves = Contact(OWN, Endpoint("20.0.0.1", 1))
@@ -288,7 +298,8 @@ class TableMachine(RuleBasedStateMachine):
 
     contacts = st.builds(
         lambda prefix, number, host, port: Contact(
-            _contact(prefix, number).id, Endpoint(f"{20 + host % 3}.0.{host}.{1 + port}", 6881)
+            _contact(prefix, number).id,
+            Endpoint(f"{20 + host % 3}.0.{host // 2}.{host % 2}", 6881 + port),
         ),
         st.sampled_from([0, 0, 0, 1, 1, 2, 3, 150, 159]),
         st.integers(0, 15),
@@ -318,10 +329,6 @@ class TableMachine(RuleBasedStateMachine):
         nodes = list(self.table)
         if nodes:
             self.table.failed(nodes[number % len(nodes)].contact, self.now)
-
-    @rule(contact=contacts)
-    def is_evicted(self, contact: Contact) -> None:
-        self.table.evict(contact.endpoint)
 
     @rule(contact=contacts)
     def is_restored(self, contact: Contact) -> None:
