@@ -14,6 +14,7 @@ import aiohttp
 
 from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash
+from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from tests.interop.driver import (
     LOOPBACK,
@@ -123,6 +124,26 @@ class Aria2Client(ProgramClient):
         self._gids[info_hash] = await self._call(
             "addTorrent", base64.b64encode(torrent).decode(), [], {"dir": str(save_path)}
         )
+        return info_hash
+
+    async def add_magnet(
+        self, link: str, save_path: Path, *, peers: Sequence[Endpoint] = ()
+    ) -> InfoHash:
+        """Add a torrent by a magnet link alone, and wait for its metadata: then it is another."""
+        if peers:
+            raise CannotDialError("aria2 cannot be told of a peer")
+        gid = await self._call("addUri", [link], {"dir": str(save_path)})
+        followers: list[str] = []
+
+        async def has_metadata() -> bool:
+            self._check_alive()
+            status = await self._call("tellStatus", gid, ["followedBy"])
+            followers[:] = status.get("followedBy", [])
+            return bool(followers)
+
+        await eventually(has_metadata, START_S, lambda: f"aria2 has no metadata: {self._tail()}")
+        info_hash = Magnet.parse(link).info_hash
+        self._gids[info_hash] = followers[0]
         return info_hash
 
     async def _status(self, info_hash: InfoHash) -> dict[str, str]:

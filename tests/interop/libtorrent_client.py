@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash
+from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from tests.interop.driver import LOOPBACK, START_S, ClientError, eventually
 
@@ -108,6 +109,20 @@ class LibtorrentClient:
             params.flags |= getattr(lt.torrent_flags, flag)
         params.peers = [tuple(peer) for peer in peers]
         info_hash = Metainfo.parse(torrent).info_hash
+        self._handles[info_hash] = self._session.add_torrent(params)
+        return info_hash
+
+    async def add_magnet(
+        self, link: str, save_path: Path, *, peers: Sequence[Endpoint] = ()
+    ) -> InfoHash:
+        """Add a torrent by a magnet link alone."""
+        import libtorrent as lt
+
+        params = lt.parse_magnet_uri(link)
+        params.save_path = str(save_path)
+        params.flags &= ~(lt.torrent_flags.paused | lt.torrent_flags.auto_managed)
+        params.peers = [*params.peers, *(tuple(peer) for peer in peers)]
+        info_hash = Magnet.parse(link).info_hash
         self._handles[info_hash] = self._session.add_torrent(params)
         return info_hash
 

@@ -13,6 +13,7 @@ import aiohttp
 
 from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash
+from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from tests.interop.driver import (
     LOOPBACK,
@@ -140,6 +141,16 @@ class TransmissionClient(ProgramClient):
             **{"download-dir": str(save_path), "paused": False},
         )
         return info_hash
+
+    async def add_magnet(
+        self, link: str, save_path: Path, *, peers: Sequence[Endpoint] = ()
+    ) -> InfoHash:
+        """Add a torrent by a magnet link alone."""
+        if peers:
+            raise CannotDialError("Transmission cannot be told of a peer")
+        where = {"download-dir": str(save_path), "paused": False}
+        await self._call("torrent-add", filename=link, **where)
+        return Magnet.parse(link).info_hash
 
     async def _torrent(self, info_hash: InfoHash) -> dict[str, Any]:
         fields = ["percentDone", "leftUntilDone", "status", "error", "errorString"]
