@@ -218,6 +218,7 @@ def test_a_full_list_still_takes_what_is_nearer() -> None:
     world = World(40)
     far = [_contact(2000 + n, key=(1 << 160) - 1 - n) for n in range(2 * MAX_CANDIDATES)]
     lookup = Lookup(FindNodes(TARGET), OWN, 0.0, seeds=[*far, world.contacts[0]])
+    assert len(lookup._candidates) == MAX_CANDIDATES
 
     def answer(outgoing: Outgoing) -> Reply | None:
         if outgoing.endpoint in {contact.endpoint for contact in far}:

@@ -108,6 +108,35 @@ def test_a_silent_entry_point_is_told() -> None:
     assert node.counters.timeouts == 1
 
 
+def test_an_entry_point_that_claims_our_id_is_no_entry_point() -> None:
+    node = _node()
+    node.bootstrap([ENTRY], 0.0)
+    (query,) = _sent(node)
+    _answer(node, query, node.node_id, 0.1, nodes=(Contact(NodeId(b"o" * 20), address(2)),))
+    assert node.counters.impostors == 1
+    assert node.events() == [ContactsNeeded()]
+    assert _sent(node) == []
+    assert node.table.find(ENTRY) is None
+
+
+def test_who_is_cut_off_tries_to_come_back_soon() -> None:
+    node = _node()
+    node.bootstrap([ENTRY], 0.0)
+    (query,) = _sent(node)
+    _answer(node, query, ENTRY_ID, 0.1)
+    assert node.events() == [Joined(1)]
+    now, told_at = 0.1, 0.0
+    for _ in range(200):
+        now = max(now, node.next_timer())
+        node.on_timer(now)
+        is_asking = any(isinstance(query.body, FindNode) for _, query in _sent(node))
+        if told_at and is_asking:
+            break
+        if ContactsNeeded() in node.events():
+            told_at = now
+    assert 0 < told_at < now <= told_at + 10
+
+
 def test_peers_come_as_they_are_found_and_the_end_is_told() -> None:
     node = _node()
     node.table.restore([Contact(ENTRY_ID, ENTRY)])
