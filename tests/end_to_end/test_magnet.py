@@ -250,11 +250,13 @@ async def test_nonsense_costs_nothing_but_its_connection(said: str, tmp_path: Pa
     is_said = asyncio.Event()
 
     async def script(peer: ScriptedPeer) -> None:
-        await answer_handshake(peer)
-        peer.send(NONSENSE[said])
-        with contextlib.suppress(HungUpError):
-            await peer.until(HAVE_NONE)
-        is_said.set()
+        try:
+            await answer_handshake(peer)
+            peer.send(NONSENSE[said])
+            with contextlib.suppress(HungUpError):
+                await peer.until(HAVE_NONE)
+        finally:  # also when the connection was reset under it
+            is_said.set()
         await peer.hangup()
 
     async with place(SMALL, tmp_path) as there, beside(script) as others:
