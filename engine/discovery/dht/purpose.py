@@ -80,7 +80,10 @@ class FindPeers(Purpose):
         no_seeds: bool = False,
         scrape: bool = False,
     ) -> None:
-        """`implied_port`: we listen for uTP where the datagrams come from, behind NATs too."""
+        """`implied_port`: we listen for uTP where the datagrams come from, behind NATs too.
+
+        `scrape`: count the swarm; many nodes answer that with filters in place of peers.
+        """
         super().__init__(info_hash)
         self.port = port
         self.implied_port = implied_port
