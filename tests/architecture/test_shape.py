@@ -23,6 +23,7 @@ WITHOUT_MIRROR = {
     "engine.discovery.dht.counters": "values; the node is tested by them",
     "engine.discovery.dht.events": "values; the node is tested by them",
     "engine.discovery.dht.messages": "values; krpc is tested with them",
+    "engine.torrent.owner": "a Protocol; the session is tested by what torrents tell it",
     "engine.torrent.facilities": "values; every torrent is tested with them",
     "engine.storage.backend": "a Protocol; its implementations are tested against it",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -25,17 +24,11 @@ from engine.tracker.app import TrackerApp, TrackerSettings
 from tests.end_to_end.rig import LOOPBACK, endpoint_of, running, seeding, until, until_state
 from tests.fakes.metadata_giver import (
     PIECE_BYTES,
-    UT_METADATA,
     Script,
-    answer_handshake,
-    data_of,
-    extended,
     giving,
-    hello,
-    next_extended,
     reject_of,
 )
-from tests.fakes.scripted_peer import FAST, HAVE_NONE, HungUpError, ScriptedPeer, listening
+from tests.fakes.scripted_peer import HungUpError, ScriptedPeer, listening
 from tests.storage.torrents import Sample, sample
 
 SMALL = sample(100_000, 16384)
@@ -230,42 +223,6 @@ async def test_who_rejects_or_is_silent_delays_nobody_for_long(tmp_path: Path) -
         await there.arrives(torrent)
 
 
-NONSENSE = {
-    "no size": hello(None),
-    "another extension": hello(100, name="ut_pex"),
-    "switched off": extended(0, {"m": {"ut_metadata": 0}, "metadata_size": 100}),
-    "a piece unasked": extended(1, {"msg_type": 1, "piece": 0, "total_size": 5}, b"xxxxx"),
-    "of the future": extended(1, {"msg_type": 9}),
-    "a request": extended(1, {"msg_type": 0, "piece": 3}),
-    "no type": extended(1, {"piece": 3}),
-    "a piece too long": extended(1, {"msg_type": 1, "piece": 0}, bytes(PIECE_BYTES + 1)),
-    "an empty block": b"\0\0\0\4\7\0\0\0",
-    "an endless message": b"\xff\xff\xff\xff",
-    "a block": b"\0\0\0\x0e\7" + bytes(8) + b"block",
-}
-
-
-@pytest.mark.parametrize("said", NONSENSE)
-async def test_nonsense_costs_nothing_but_its_connection(said: str, tmp_path: Path) -> None:
-    is_said = asyncio.Event()
-
-    async def script(peer: ScriptedPeer) -> None:
-        try:
-            await answer_handshake(peer)
-            peer.send(NONSENSE[said])
-            with contextlib.suppress(HungUpError):
-                await peer.until(HAVE_NONE)
-        finally:  # also when the connection was reset under it
-            is_said.set()
-        await peer.hangup()
-
-    async with place(SMALL, tmp_path) as there, beside(script) as others:
-        torrent = await there.add(link_to(SMALL, *others))
-        await is_said.wait()
-        torrent.add_peer(there.seed)
-        await there.arrives(torrent)
-
-
 async def test_metadata_that_is_no_torrent_is_an_error_that_says_so(tmp_path: Path) -> None:
     raw = bencode.encode({"name": "x", "piece length": 16384, "pieces": b"", "length": -5})
     async with running() as leecher, beside(giving(raw)) as peers:
@@ -335,64 +292,3 @@ async def test_a_restart_goes_on_fetching(tmp_path: Path) -> None:
             assert torrent.magnet is None
             assert torrent.info.raw == SMALL.info.raw
             assert torrent.summary.trackers == link.tiers
-
-
-# ── giving it ───────────────────────────────────────────────────────────────────────────────────
-
-
-async def test_metadata_is_given_in_pieces_and_not_for_ever(tmp_path: Path) -> None:
-    LARGE.store(tmp_path)
-    raw = LARGE.info.raw
-    async with running() as session:
-        await seeding(session, Metainfo(LARGE.info), tmp_path)
-        peer = await ScriptedPeer.meet(endpoint_of(session), LARGE.info.info_hash)
-        ext_id, said, _ = await next_extended(peer)
-        assert (ext_id, said[b"metadata_size"]) == (0, len(raw))
-        ids = said[b"m"]
-        assert isinstance(ids, dict)
-        ours = ids[b"ut_metadata"]
-        assert isinstance(ours, int)
-        peer.send(hello(None))
-        for piece in range(5):
-            peer.send(extended(ours, {"msg_type": 0, "piece": piece}))
-            assert await next_extended(peer) == (
-                UT_METADATA,
-                {b"msg_type": 1, b"piece": piece, b"total_size": len(raw)},
-                raw[piece * PIECE_BYTES : (piece + 1) * PIECE_BYTES],
-            )
-        for piece in (5, 6, 1 << 30):
-            peer.send(extended(ours, {"msg_type": 0, "piece": piece}))
-            rejected = {b"msg_type": 2, b"piece": piece}
-            assert await next_extended(peer) == (UT_METADATA, rejected, b"")
-        kinds = []
-        for _ in range(20):
-            peer.send(extended(ours, {"msg_type": 0, "piece": 0}))
-            _, answer, _ = await next_extended(peer)
-            kinds.append(answer[b"msg_type"])
-        assert kinds == [1] * 15 + [2] * 5
-        await peer.close()
-
-
-async def test_who_has_no_word_for_it_gets_no_metadata(tmp_path: Path) -> None:
-    SMALL.store(tmp_path)
-    async with running() as session:
-        await seeding(session, Metainfo(SMALL.info), tmp_path)
-        peer = await ScriptedPeer.meet(endpoint_of(session), SMALL.info.info_hash)
-        await next_extended(peer)
-        peer.send(extended(1, {"msg_type": 0, "piece": 0}), data_of(1, b"xyz", 0))
-        assert await peer.is_alive()
-        peer.send(extended(0, {"m": {"ut_metadata": 3}}))
-        peer.send(extended(1, {"msg_type": 0, "piece": 0}))
-        ext_id, _, data = await next_extended(peer)
-        assert (ext_id, data) == (3, SMALL.info.raw)
-        await peer.close()
-
-
-async def test_a_client_without_extensions_is_not_told_of_them(tmp_path: Path) -> None:
-    SMALL.store(tmp_path)
-    async with running() as session:
-        await seeding(session, Metainfo(SMALL.info), tmp_path)
-        there = endpoint_of(session), SMALL.info.info_hash
-        peer = await ScriptedPeer.meet(*there, reserved=FAST)
-        assert await peer.is_alive()
-        await peer.close()
