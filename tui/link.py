@@ -219,7 +219,8 @@ class Link:
         return reply
 
     async def add(self, source: str, save_path: str = "", *, paused: bool = False) -> TorrentRow:
-        """Add a .torrent file (read here) or a URL (fetched by the engine). Raises InputError."""
+        """Add a .torrent file (read here), a URL or a magnet link (both fetched by the engine).
+        Raises InputError."""
         where = source_of(source)
         metainfo = None if isinstance(where, str) else await _read_torrent(where)
         request = schema.AddTorrent(
