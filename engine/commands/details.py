@@ -34,17 +34,18 @@ def info(torrent: str, socket_path: Path | None, as_json: bool) -> None:
         say_json(told)
         return
     row = told.row
-    pieces = f"{told.pieces_have:,} of {told.piece_count:,}"
+    pieces = f"{told.pieces_have:,} of {told.piece_count:,} pieces of {size(told.piece_length)}"
+    is_known = told.piece_length > 0  # else only a magnet link is there
     created = " ".join(filter(None, (date(told.created_at), _by(told.created_by))))
     say_facts(
         [
             ("name", row.name),
             ("info-hash", row.info_hash),
-            ("state", f"{row.state.value} {percent(row.progress, 1)}"),
+            ("state", _state(row)),
             ("error", row.error),
             ("why nothing moves", "" if row.error else row.reason),
-            ("size", f"{size(row.size)} in {plural(told.files, 'file')}"),
-            ("verified", f"{size(row.have)}, {pieces} pieces of {size(told.piece_length)}"),
+            ("size", f"{size(row.size)} in {plural(told.files, 'file')}" if is_known else ""),
+            ("verified", f"{size(row.have)}, {pieces}" if is_known else ""),
             ("time left", duration(row.eta_s)),
             ("down", f"{rate(row.down_rate)}, {size(row.downloaded)} in all"),
             ("up", f"{rate(row.up_rate)}, {size(row.uploaded)} in all, ratio {ratio(row.ratio)}"),
@@ -61,6 +62,12 @@ def info(torrent: str, socket_path: Path | None, as_json: bool) -> None:
             ("active for", duration(told.active_s)),
         ]
     )
+
+
+def _state(row: schema.TorrentRow) -> str:
+    if row.state is schema.TorrentState.METADATA:
+        return "fetching metadata"
+    return f"{row.state.value} {percent(row.progress, 1)}"
 
 
 def _by(name: str) -> str:
