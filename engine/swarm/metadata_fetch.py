@@ -196,6 +196,11 @@ class MetadataFetch(Generic[P]):
             if lost:
                 self._rest(peer, source, now)
 
+    def owes(self, peer: P, index: int) -> bool:
+        """Say whether a peer was asked for a piece and has not answered, be it too late by now."""
+        source = self._sources.get(peer)
+        return source is not None and (index in source.outstanding or index in source.late)
+
     def received(self, peer: P, index: int, data: bytes) -> list[P]:
         """Take a piece; returns the peers that are found guilty of false ones by it, be they gone.
 
@@ -204,8 +209,9 @@ class MetadataFetch(Generic[P]):
         source = self._sources.get(peer)
         if source is None or source.copy is None or self.metadata is not None:
             return []
-        if source.outstanding.pop(index, None) is None and index not in source.late:
+        if not self.owes(peer, index):
             return []
+        source.outstanding.pop(index, None)
         source.late.discard(index)
         copy = source.copy
         if len(data) != copy.piece_size(index):

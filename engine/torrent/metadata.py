@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from engine.core.compact import Endpoint, endpoint
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Info, Metainfo
-from engine.errors import InputError, PeerError, PeerTimeoutError, SeedwrightError
+from engine.errors import InputError, PeerError, PeerTimeoutError
 from engine.net.peer_connection import PeerConnection
 from engine.swarm.metadata_fetch import MetadataFetch
 from engine.swarm.peer_list import PeerList, PeerSource
@@ -37,9 +37,11 @@ _MAX_PEERS: Final = 30
 """A dictionary is small: more peers would only be more to part from."""
 _FEW_PEERS: Final = 3
 _USELESS_S: Final = 30.0
-"""Who has given nothing for so long makes room for somebody else …"""
+"""Who has given nothing for so long makes room for somebody else."""
+_LEAST_BYTES_PER_S: Final = 16 * 1024
+"""So does who is slower than this with all that it promised: nobody keeps a place for hours."""
 _ASIDE_S: Final = 60.0
-"""… for this time."""
+"""For so long they are not dialled again."""
 
 
 class MetadataSwarm:
@@ -141,6 +143,9 @@ class MetadataSwarm:
 
     def on_piece(self, peer: MetadataPeer, index: int, data: bytes) -> None:
         """Take a piece. Raises ProtocolError if it cannot be one."""
+        if self.fetch.owes(peer, index):
+            peer.useful_at = self.now()
+            peer.received_bytes += len(data)
         for guilty in self.fetch.received(peer, index, data):
             self._ban(guilty)
         if self.fetch.metadata is not None and not self.is_closed:
@@ -188,7 +193,7 @@ class MetadataSwarm:
             info = await self.facilities.disk.run(lambda: Info.parse(raw))
             metainfo = Metainfo(info, trackers=magnet.tiers, web_seeds=magnet.web_seeds)
             await self._owner.keep_metainfo(torrent, metainfo)
-        except SeedwrightError as error:
+        except Exception as error:
             torrent.fail(error)
             return
         if torrent.has_info:  # paused, resumed and fetched a second time meanwhile
@@ -208,7 +213,8 @@ class MetadataSwarm:
         self.fetch.expire(now)
         for peer in list(self.connected):
             peer.keep_alive(now)
-            if now - peer.useful_at > _USELESS_S:
+            patience_s = _USELESS_S + peer.promised_bytes / _LEAST_BYTES_PER_S
+            if now - peer.useful_at > _USELESS_S or now - peer.connected_at > patience_s:
                 peer.is_set_aside = True
                 peer.connection.close(
                     PeerTimeoutError(f"{peer.connection.remote} gave no metadata")

@@ -36,6 +36,7 @@ class MetadataPeer:
         "_handshake",
         "_spoke_at",
         "_swarm",
+        "connected_at",
         "connection",
         "extension",
         "is_set_aside",
@@ -61,8 +62,9 @@ class MetadataPeer:
         self.connection = connection
         self.source = source
         self.extension: ExtensionHandshake | None = None
+        self.connected_at = now
         self.useful_at = now
-        """When it gave a piece, or began."""
+        """When it gave a piece that it was asked for, or began."""
         self.is_set_aside = False
         """It goes because it is of no use now; nothing is held against it."""
         self.received_bytes = 0
@@ -121,8 +123,6 @@ class MetadataPeer:
     def _on_metadata_message(self, payload: bytes) -> None:
         match ut_metadata.decode(payload):
             case MetadataData(piece, data):
-                self.useful_at = self._swarm.now()
-                self.received_bytes += len(data)
                 self._swarm.on_piece(self, piece, data)
             case MetadataReject(piece):
                 self._swarm.on_reject(self, piece)
@@ -147,6 +147,11 @@ class MetadataPeer:
         self.connection.write(data)
 
     # ── what others ask about them ──────────────────────────────────────────────────────────────
+
+    @property
+    def promised_bytes(self) -> int:
+        """The size of the dictionary that it says it has."""
+        return (self.extension.metadata_size or 0) if self.extension else 0
 
     @property
     def client(self) -> str:

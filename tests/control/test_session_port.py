@@ -26,6 +26,8 @@ from engine.errors import (
 from engine.session.session import Session
 from engine.torrent.lifecycle import State
 from tests.end_to_end.rig import endpoint_of, running, seeding, until, until_state
+from tests.fakes.metadata_giver import answer_handshake, hello
+from tests.fakes.scripted_peer import ScriptedPeer, listening
 from tests.fakes.subscriber_window import Window
 from tests.storage.torrents import Layout, sample
 
@@ -270,3 +272,44 @@ async def test_a_session_with_torrents_is_told_from_the_beginning(tmp_path: Path
         await session.add(Metainfo(sample(10).info), save_path=tmp_path, paused=True)
         port = _port(session)
         assert port.changes(0).changed == set(port.info_hashes())
+
+
+async def test_a_magnet_link_can_be_asked_about_before_its_metadata_is_there(
+    tmp_path: Path,
+) -> None:
+    content = sample(100_000, name="from a link")
+    info_hash = content.info.info_hash.hex()
+    link = f"magnet:?xt=urn:btih:{info_hash}&tr=http://127.0.0.1:1/announce"
+
+    async def silent(peer: ScriptedPeer) -> None:
+        await answer_handshake(peer)
+        peer.send(hello(len(content.info.raw)))
+        await peer.hangup()
+
+    async with running() as session, listening(silent) as peer:
+        port = _port(session)
+        request = schema.AddTorrent(source=link, save_path=str(tmp_path), peers=[str(peer)])
+        assert await port.add(request) == info_hash
+        brief = port.brief(info_hash)
+        assert brief is not None
+        await until(session, lambda: brief.peers == 1)
+        row = port.row(info_hash)
+        assert row is not None
+        assert (row.state, row.name, row.size) == (schema.TorrentState.METADATA, info_hash, 0)
+        assert (row.progress, row.peers, row.eta_s) == (0.0, 1, None)
+        await until(session, lambda: port.peers(info_hash)[0].client != "")
+        (peer_row,) = port.peers(info_hash)
+        assert (peer_row.address, peer_row.source) == (str(peer), "manual")
+        (tracker,) = port.trackers(info_hash)
+        assert tracker.url == "http://127.0.0.1:1/announce"
+        info = port.info(info_hash)
+        assert (info.piece_length, info.piece_count, info.files) == (0, 0, 0)
+        assert port.files(info_hash) == []
+        _assert_finite(info)
+        with pytest.raises(DuplicateTorrentError):
+            await port.add(request)
+        with pytest.raises(InputError):
+            await port.add(schema.AddTorrent(source="magnet:?xt=urn:btih:x"))
+        await port.recheck([info_hash])
+        await port.remove([info_hash], delete_data=True)
+        assert port.row(info_hash) is None

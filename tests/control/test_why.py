@@ -6,11 +6,13 @@ from pathlib import Path
 
 from engine.control.why import reason_for
 from engine.core.compact import Endpoint
+from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from engine.torrent.lifecycle import State
 from engine.tracker.app import TrackerApp, TrackerSettings
 from tests.end_to_end.rig import endpoint_of, running, until, until_state, with_trackers
 from tests.fakes import scripted_peer as wire
+from tests.fakes.metadata_giver import answer_handshake, hello
 from tests.fakes.scripted_peer import ScriptedPeer
 from tests.storage.torrents import sample
 
@@ -98,3 +100,27 @@ async def test_held_back_by_a_limit(tmp_path: Path) -> None:
             limited.set_limits(down=0)
         assert reason_for(torrent) == "waiting for 1 peer to send"
         await peer.close()
+
+
+async def test_a_link_without_metadata_says_whom_it_waits_for(tmp_path: Path) -> None:
+    async def useless(peer: ScriptedPeer) -> None:
+        await answer_handshake(peer)
+        peer.send(hello(None))
+        await peer.hangup()
+
+    async def silent(peer: ScriptedPeer) -> None:
+        await answer_handshake(peer)
+        peer.send(hello(1000))
+        await peer.hangup()
+
+    async with running() as session, wire.listening(useless) as one, wire.listening(silent) as two:
+        torrent = await session.add(Magnet(METAINFO.info_hash), save_path=tmp_path)
+        assert reason_for(torrent).startswith("no metadata yet: no tracker, and no peer is known")
+        torrent.add_peer(one)
+        assert reason_for(torrent) == "no metadata yet: none of 1 known peers could be reached yet"
+        waiting = "waiting for metadata: 1 peer connected, none has given any"
+        await until(session, lambda: reason_for(torrent) == waiting)
+        torrent.add_peer(two)
+        await until(session, lambda: reason_for(torrent) == "fetching metadata from 1 peer")
+        torrent.pause()
+        assert reason_for(torrent) == ""

@@ -18,7 +18,15 @@ from engine.torrent.lifecycle import State
 from engine.torrent.metadata import MetadataSwarm
 from engine.torrent.torrent import Torrent
 from tests.end_to_end.rig import LOOPBACK, running, until, until_state
-from tests.fakes.metadata_giver import answer_handshake, giving, hello
+from tests.fakes.metadata_giver import (
+    PIECE_BYTES,
+    answer_handshake,
+    data_of,
+    extended,
+    giving,
+    hello,
+    next_extended,
+)
 from tests.fakes.scripted_peer import ScriptedPeer, listening
 from tests.storage.torrents import sample
 
@@ -56,6 +64,45 @@ async def test_who_gives_nothing_makes_room_and_is_not_blamed(tmp_path: Path) ->
         assert swarm.known.endpoints() == [at]  # it has not failed
         assert swarm.known.candidates(now + 59, 9) == []
         assert swarm.known.candidates(now + 65, 9) == [at]
+
+
+async def test_nobody_keeps_a_place_by_promises_and_drops(tmp_path: Path) -> None:
+    """It says 1 MiB and gives a piece now and then."""
+    pieces = 0
+
+    def answer(ext_id: int, metadata: bytes, piece: int) -> bytes:
+        nonlocal pieces
+        pieces += 1
+        return data_of(ext_id, metadata, piece) if pieces == 1 else b""
+
+    script = giving(bytes(1024 * 1024), answer=answer)
+    async with listening(script) as at, fetching(tmp_path, at) as (session, torrent, swarm):
+        await until(session, lambda: any(peer.received_bytes for peer in swarm.connected))
+        (peer,) = swarm.connected
+        assert (peer.promised_bytes, peer.received_bytes) == (1024 * 1024, PIECE_BYTES)
+        peer.useful_at = peer.connected_at + 90
+        torrent.tick(peer.connected_at + 93, 1.0)
+        assert swarm.connected
+        torrent.tick(peer.connected_at + 95, 1.0)
+        assert not swarm.connected
+
+
+async def test_what_nobody_asked_for_is_not_useful(tmp_path: Path) -> None:
+    async def script(peer: ScriptedPeer) -> None:
+        await answer_handshake(peer)
+        peer.send(hello(len(RAW)))
+        await next_extended(peer)
+        await next_extended(peer)
+        peer.send(data_of(1, bytes(20 * PIECE_BYTES), 17), extended(1, {"msg_type": 0, "piece": 0}))
+        await next_extended(peer)
+        answered.append(True)
+        await peer.hangup()
+
+    answered: list[bool] = []
+    async with listening(script) as at, fetching(tmp_path, at) as (session, _, swarm):
+        await until(session, lambda: bool(answered))
+        (peer,) = swarm.connected
+        assert (peer.received_bytes, peer.useful_at) == (0, peer.connected_at)
 
 
 async def test_no_more_are_dialled_than_there_are_places(tmp_path: Path) -> None:
