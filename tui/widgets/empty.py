@@ -51,7 +51,7 @@ class EmptyState(Widget):
         return Content.assemble(
             ("No torrents yet\n\n", "bold"),
             _key("add"),
-            (" adds a .torrent file or a URL\n", "$muted"),
+            (" adds a .torrent, a URL or a magnet link\n", "$muted"),
             _key("help"),
             (" shows all keys\n\n", "$muted"),
             ("or from a shell: ", "$muted"),
