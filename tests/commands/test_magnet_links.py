@@ -66,7 +66,8 @@ def test_add_and_a_kill_while_it_fetches(rig: Rig, content: Content, tmp_path: P
     (row,) = rig.run("list", "--json", *there).json
     assert (row["name"], row["state"]) == ("from a link", "metadata")
     _, address = rig.seed(content.torrent, content.folder)
-    waiting = rig.begin("wait", "from a link", *there)
+    # By its hash: the name may change before the command has looked it up.
+    waiting = rig.begin("wait", content.info_hash, *there)
     assert rig.run("add-peer", "from a link", address, *there).code == 0
     until(lambda: waiting.process.poll() is not None)
     assert waiting.end().out == "wares is complete\n"
