@@ -18,6 +18,7 @@ Encodable: TypeAlias = (
     "int | bytes | str | Sequence[Encodable] | Mapping[bytes, Encodable] | Mapping[str, Encodable]"
 )
 
+_ZERO = ord("0")
 MAX_DEPTH = 64
 MAX_DIGITS = 20
 """Digits of an integer or a length: 2^64 fits, and nobody can make us parse a megabyte of them."""
@@ -183,6 +184,8 @@ def _string(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _integer(digits: bytes, at: int, *, sign: bool) -> int:
+    if digits.isdigit() and digits[0] != _ZERO:
+        return int(digits)  # nearly all: they need no closer look
     plain = digits[1:] if sign and digits[:1] == b"-" else digits
     if not plain.isdigit():
         raise BencodeError(f"no integer at byte {at}: {digits[:24]!r}")

@@ -74,6 +74,30 @@ class Bitfield:
         self.count += 1
         return True
 
+    def add_range(self, first: int, stop: int) -> None:
+        """Set the bits first … stop - 1, which must lie inside; a range costs bytes, not bits."""
+        if first >= stop:
+            return
+        low, high = -(-first // 8), stop // 8
+        if low < high:
+            self.count += (
+                8 * (high - low) - int.from_bytes(self._bytes[low:high], "big").bit_count()
+            )
+            self._bytes[low:high] = b"\xff" * (high - low)
+            edges = (*range(first, 8 * low), *range(8 * high, stop))
+        else:
+            edges = (*range(first, stop),)
+        for index in edges:
+            self.add(index)
+
+    def common_with(self, other: Bitfield) -> Bitfield:
+        """What is set in both, of the same size."""
+        bits = int.from_bytes(self._bytes, "big") & int.from_bytes(other._bytes, "big")
+        both = Bitfield(self.size)
+        both._bytes[:] = bits.to_bytes(len(self._bytes), "big")
+        both.count = bits.bit_count()
+        return both
+
     def discard(self, index: int) -> bool:
         """Clear a bit; True if it was set before."""
         mask = 0x80 >> (index & 7)

@@ -13,7 +13,7 @@ from engine.core import bencode
 from engine.core.bencode import Value
 from engine.core.geometry import Geometry
 from engine.core.identifiers import InfoHash
-from engine.core.safe_path import check_distinct, safe_name, safe_path
+from engine.core.safe_path import check_distinct, safe_path, safe_torrent_name
 from engine.errors import BencodeError, MetainfoError
 
 MAX_TORRENT_BYTES = 32 * 1024 * 1024
@@ -80,7 +80,7 @@ class Info:
 
     @classmethod
     def _checked(cls, info: Mapping[bytes, Value], raw: bytes) -> Info:
-        name = safe_name(_bytes(info, b"name"))
+        name = safe_torrent_name(_bytes(info, b"name"))
         piece_length = _integer(info, b"piece length")
         if not 0 < piece_length <= MAX_PIECE_LENGTH:
             raise MetainfoError(f"piece length of {piece_length} bytes")

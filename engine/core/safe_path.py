@@ -7,8 +7,9 @@ cannot hold. Refusing beats renaming: the same torrent means the same files ever
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from engine.errors import UnsafePathError
@@ -17,10 +18,15 @@ MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 2048
 MAX_DEPTH = 64
 
-_RESERVED = frozenset(
-    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
-)
+_HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""All of Unicode's control characters (category Cc)."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9]) *(\.|$)", re.IGNORECASE)
 """Device names on Windows shares; a file of such a name cannot be opened there."""
+_PART_FILE = re.compile(r"\.([0-9a-f]{40}|[0-9a-f]{64})\.parts")
+"""What the save path holds beside the files of torrents (storage/part_file.py)."""
+
+_BORDER = "\0"
+"""Between elements; no name has one, and it sorts before whatever a name has."""
 
 
 def safe_name(raw: bytes) -> str:
@@ -35,25 +41,35 @@ def safe_name(raw: bytes) -> str:
         raise UnsafePathError(f"file name {name!r} would leave its folder")
     if "/" in name or "\\" in name:
         raise UnsafePathError(f"file name {name[:60]!r} hides a path")
-    if any(unicodedata.category(char) == "Cc" for char in name):
+    if _HIDDEN.search(name):
         raise UnsafePathError(f"file name {name[:60]!r} has control characters")
     if len(name) >= 2 and name[0].isalpha() and name[1] == ":" and name[0].isascii():
         raise UnsafePathError(f"file name {name[:60]!r} begins with a drive")
     if len(raw) > MAX_NAME_BYTES:
         raise UnsafePathError(f"file name {name[:40]!r}… has more than {MAX_NAME_BYTES} bytes")
-    if name.partition(".")[0].rstrip(" ").casefold() in _RESERVED:
+    if _RESERVED.match(name):
         raise UnsafePathError(f"file name {name!r} is reserved on some systems")
     return name
 
 
-def safe_path(raw: Iterable[bytes]) -> tuple[str, ...]:
+def safe_torrent_name(raw: bytes) -> str:
+    """Check the name of a torrent, the first element of all of its paths. Raises UnsafePathError.
+
+    It is no place where the engine keeps something of another torrent."""
+    name = safe_name(raw)
+    if _PART_FILE.fullmatch(name.casefold()):
+        raise UnsafePathError(f"the name {name!r} is that of a part file")
+    return name
+
+
+def safe_path(raw: Sequence[bytes]) -> tuple[str, ...]:
     """Check a path of one or more elements. Raises UnsafePathError."""
-    path = tuple(safe_name(name) for name in raw)
+    path = tuple(map(safe_name, raw))
     if not path:
         raise UnsafePathError("empty path")
     if len(path) > MAX_DEPTH:
         raise UnsafePathError(f"path of {len(path)} folders, more than {MAX_DEPTH}")
-    if len("/".join(path).encode()) > MAX_PATH_BYTES:
+    if sum(map(len, raw)) + len(raw) - 1 > MAX_PATH_BYTES:
         raise UnsafePathError(f"path of more than {MAX_PATH_BYTES} bytes: {path[0][:40]!r}…")
     return path
 
@@ -65,9 +81,13 @@ def check_distinct(paths: Iterable[tuple[str, ...]]) -> None:
         if first == second:
             raise UnsafePathError(f"two files of the name {'/'.join(path)!r}")
         # In this order whatever lies below `first` follows it at once.
-        if second[: len(first)] == first:
-            raise UnsafePathError(f"{'/'.join(path[: len(first)])!r} is a file and a folder")
+        if second.startswith(first + _BORDER):
+            depth = first.count(_BORDER) + 1
+            raise UnsafePathError(f"{'/'.join(path[:depth])!r} is a file and a folder")
 
 
-def _folded(path: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(unicodedata.normalize("NFC", name).casefold() for name in path)
+def _folded(path: tuple[str, ...]) -> str:
+    joined = _BORDER.join(path)
+    if joined.isascii():
+        return joined.lower()
+    return unicodedata.normalize("NFC", joined).casefold()

@@ -27,6 +27,8 @@ from engine.storage.backend import Backend, WritableView
 T = TypeVar("T")
 
 _CHECK_TURN = 16
+_BATCH_BYTES = 256 * 1024
+"""Pieces are handed over as soon as there is so much of them."""
 _MAX_WAITING = 256
 """Jobs in the lanes above which `run` waits."""
 
@@ -51,6 +53,8 @@ class HashMismatch:
 
 PieceResult: TypeAlias = WrittenPiece | HashMismatch | StorageError | Exception
 _Job: TypeAlias = tuple[Callable[[], Any], Callable[[Any], None], int]
+_Piece: TypeAlias = tuple[Backend, int, memoryview, bytes, Callable[[PieceResult], None]]
+"""Files, offset, contents, what its SHA-1 should be, whom to tell."""
 _Finished: TypeAlias = tuple[Callable[[Any], None], Any, int]
 _WRITTEN = WrittenPiece()
 
@@ -72,6 +76,9 @@ class Disk:
         # … to here; the rest belongs to the loop thread.
         self.unfinished = 0
         """Jobs whose `done` was not called yet."""
+        self._pieces: list[_Piece] = []
+        """Complete pieces that were not submitted yet; never for longer than a turn of the loop."""
+        self._pieces_bytes = 0
         self._room: deque[asyncio.Future[None]] = deque()
         self._era = 0
         self._unfinished_of: dict[int, int] = {0: 0}
@@ -121,9 +128,20 @@ class Disk:
         """Verify the first `length` bytes of `buffer`, then write them at `offset`.
 
         The buffer must be left alone until `done`, which also gets what it must be told apart by:
-        WrittenPiece, HashMismatch, or the exception.
+        WrittenPiece, HashMismatch, or the exception. Small pieces of one turn of the loop share a
+        job: for a hop each, threads would spend more time on handing over than on the work.
         """
-        self.submit(partial(_verify_and_write, files, offset, buffer, length, sha1), done)
+        self._pieces.append((files, offset, memoryview(buffer)[:length], sha1, done))
+        self._pieces_bytes += length
+        if self._pieces_bytes >= _BATCH_BYTES:
+            self._submit_pieces()
+        elif len(self._pieces) == 1:
+            self._loop.call_soon(self._submit_pieces)
+
+    def _submit_pieces(self) -> None:
+        if self._pieces:
+            pieces, self._pieces, self._pieces_bytes = self._pieces, [], 0
+            self.submit(partial(_verify_and_write, pieces), partial(self._on_pieces, pieces))
 
     async def run(self, job: Callable[[], T], *, priority: Priority = Priority.TRAFFIC) -> T:
         """Run `job` in a thread and return its result. If cancelled, the job still runs."""
@@ -151,6 +169,7 @@ class Disk:
     async def settle(self) -> None:
         """Return when every job that was submitted before is done; for what must come after them,
         as deleting files comes after writing them."""
+        self._submit_pieces()
         if not self.unfinished:
             return
         settled: asyncio.Future[None] = self._loop.create_future()
@@ -161,6 +180,7 @@ class Disk:
 
     async def close(self) -> None:
         """Take no more jobs, wait until all that were taken are done, and end the threads."""
+        self._submit_pieces()
         with self._wake:
             self._is_closing = True
             self._wake.notify_all()
@@ -217,17 +237,24 @@ class Disk:
         for done, result, era in finished:
             self.unfinished -= 1
             self._unfinished_of[era] -= 1
-            try:
-                done(result)
-            except Exception as error:
-                # One bad callback must not eat the others.
-                self._loop.call_exception_handler(
-                    {"message": "a disk completion failed", "exception": error}
-                )
+            self._tell(done, result)
         for _ in range(min(len(self._room), len(finished))):
             self._make_room()
         if self._settling:
             self._tell_settled()
+
+    def _on_pieces(self, pieces: list[_Piece], results: list[PieceResult] | Exception) -> None:
+        for number, piece in enumerate(pieces):
+            self._tell(piece[4], results if isinstance(results, Exception) else results[number])
+
+    def _tell(self, done: Callable[[Any], None], result: object) -> None:
+        try:
+            done(result)
+        except Exception as error:
+            # One bad callback must not eat the others.
+            self._loop.call_exception_handler(
+                {"message": "a disk completion failed", "exception": error}
+            )
 
     def _tell_settled(self) -> None:
         for era in list(self._unfinished_of):
@@ -248,12 +275,32 @@ class Disk:
                 return
 
 
-def _verify_and_write(
-    files: Backend, offset: int, buffer: WritableView, length: int, sha1: bytes
-) -> WrittenPiece | HashMismatch:
-    piece = memoryview(buffer)[:length]
-    digest = hashlib.sha1(piece, usedforsecurity=False).digest()
-    if digest != sha1:
-        return HashMismatch(digest)
-    files.write(offset, (piece,))
+def _verify_and_write(pieces: list[_Piece]) -> list[PieceResult]:
+    """Verify each piece, and write those that are sound: neighbours in one go."""
+    results: list[PieceResult] = []
+    for _, _, data, sha1, _ in pieces:
+        digest = hashlib.sha1(data, usedforsecurity=False).digest()
+        results.append(_WRITTEN if digest == sha1 else HashMismatch(digest))
+    start = 0
+    while start < len(pieces):
+        files, offset, data, _, _ = pieces[start]
+        end, at = start + 1, offset + len(data)
+        if results[start] is _WRITTEN:
+            while end < len(pieces) and results[end] is _WRITTEN and pieces[end][:2] == (files, at):
+                at += len(pieces[end][2])
+                end += 1
+            try:
+                files.write(offset, [piece[2] for piece in pieces[start:end]])
+            except Exception as error:
+                # What fails for all of them may go for some: a disk fills up at one of them.
+                results[start:end] = map(_write, pieces[start:end]) if end > start + 1 else [error]
+        start = end
+    return results
+
+
+def _write(piece: _Piece) -> PieceResult:
+    try:
+        piece[0].write(piece[1], [piece[2]])
+    except Exception as error:
+        return error
     return _WRITTEN

@@ -13,6 +13,7 @@ import os
 import resource
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
@@ -86,7 +87,9 @@ class FilePool:
                 self._files.move_to_end(key)
                 return found
             seen = self._invalidations
-        opened = _OpenFile(self, self._open(owner, file, writable), writable)
+        opened = _OpenFile(
+            self, self.opened(lambda: owner.open_file(file, writable=writable)), writable
+        )
         with self._lock:
             if seen != self._invalidations:
                 # The file may have been deleted since: use what we have, once.
@@ -97,6 +100,10 @@ class FilePool:
         for fd in idle:
             _close(fd)
         return opened
+
+    def has(self, owner: Opener, file: int) -> bool:
+        """True if the file is open now; it may be closed, or opened, the moment after."""
+        return (owner, file) in self._files
 
     def peek(self, owner: Opener, file: int) -> _OpenFile | None:
         """Lease a file only if it is open already, so that nothing can block."""
@@ -127,9 +134,10 @@ class FilePool:
         for fd in idle:
             _close(fd)
 
-    def _open(self, owner: Opener, file: int, writable: bool) -> int:
+    def opened(self, opening: Callable[[], int]) -> int:
+        """Open a descriptor that the pool will not keep. Raises OSError."""
         try:
-            return owner.open_file(file, writable=writable)
+            return opening()
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
@@ -139,7 +147,7 @@ class FilePool:
             idle = [fd for key in keys if (fd := self._drop(key)) is not None]
         for fd in idle:
             _close(fd)
-        return owner.open_file(file, writable=writable)
+        return opening()
 
     def _keep(self, key: tuple[Opener, int], opened: _OpenFile) -> list[int]:
         """Put a file in; return the descriptors to close. The lock is held."""

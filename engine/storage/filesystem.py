@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from engine.core.metainfo import Info
+from engine.core.metainfo import FileEntry, Info
 from engine.errors import StorageError, StorageMissingError
 from engine.storage.backend import FileStamp, WritableView
 from engine.storage.file_map import FileMap, Span
@@ -24,6 +24,8 @@ from engine.storage.save_folder import SaveFolder
 
 _MAX_VIEWS = 1024
 """IOV_MAX: buffers that one system call takes."""
+_SMALL_FILE_BYTES = 256 * 1024
+"""Files that come in one piece and are no larger are opened for that one write."""
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 _MEMORY_FILE_SYSTEMS = frozenset(["tmpfs", "ramfs", "hugetlbfs"])
 
@@ -70,14 +72,14 @@ class TorrentFiles:
 
     def prepare(self) -> None:
         """See Backend. Existing files are left as they are; with `preallocate` space is taken."""
-        with self._translating("preparing", None):
+        with self._translating("preparing", ()):
             try:
                 os.makedirs(self._folder.path, exist_ok=True)
             except FileExistsError as error:  # what is there is no folder
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
         made: set[tuple[str, ...]] = {()}
         for number, entry in enumerate(self._info.files):
-            if entry.is_pad:
+            if not self._is_made(number):
                 continue
             with self._translating("preparing", number):
                 parent = entry.path[:-1]
@@ -132,7 +134,9 @@ class TorrentFiles:
         return end
 
     def stamps(self) -> list[FileStamp | None]:
-        return [self._stamp(number) for number in range(len(self._info.files))]
+        files = self._info.files
+        found = self._folder.lstat_all([entry.path for entry in files])
+        return [_stamp(entry, look) for entry, look in zip(files, found, strict=True)]
 
     def delete(self) -> None:
         """See Backend. Goes on past what cannot be removed and raises the first reason."""
@@ -172,31 +176,41 @@ class TorrentFiles:
     def close(self) -> None:
         self._pool.invalidate(self)
 
+    def _is_made(self, file: int) -> bool:
+        """True if a file is made before the first write."""
+        return not self._info.files[file].is_pad
+
     # ── one file ────────────────────────────────────────────────────────────────────────────────
 
     def _write_span(self, span: Span, parts: list[WritableView]) -> None:
-        with (
-            self._translating("writing", span.file),
-            self._pool.lease(self, span.file, writable=True) as fd,
-        ):
+        length = self._info.files[span.file].length
+        with self._translating("writing", span.file):
             self._unflushed.add(span.file)
-            at = span.offset
-            while parts:
-                if len(parts) == 1:
-                    count = os.pwrite(fd, parts[0], at)
-                else:
-                    count = os.pwritev(fd, parts[:_MAX_VIEWS], at)
-                if not count:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                at += count
-                parts = _rest(parts, count)
-            status = os.fstat(fd)
-            if status.st_size < self._info.files[span.file].length:
-                raise OSError(errno.ENOENT, "the file was cut short by somebody else meanwhile")
-            if not status.st_nlink:
-                # Somebody deleted the file; what we write to our descriptor is lost with it.
-                self._pool.invalidate(self, span.file)
-                raise FileNotFoundError(errno.ENOENT, "the file was removed meanwhile")
+            if span.length == length <= _SMALL_FILE_BYTES and not self._pool.has(self, span.file):
+                self._write_small_file(span, parts)
+                return
+            with self._pool.lease(self, span.file, writable=True) as fd:
+                write_all(fd, span.offset, parts)
+                status = os.fstat(fd)
+                if status.st_size < length:
+                    raise OSError(errno.ENOENT, "the file was cut short by somebody else meanwhile")
+                if not status.st_nlink:
+                    # Somebody deleted the file; what we write to our descriptor is lost with it.
+                    self._pool.invalidate(self, span.file)
+                    raise FileNotFoundError(errno.ENOENT, "the file was removed meanwhile")
+
+    def _write_small_file(self, span: Span, parts: list[WritableView]) -> None:
+        """Write all of a file at once, by a descriptor of its own: of thousands of them none would
+        stay in the pool, and none is written to again."""
+        entry = self._info.files[span.file]
+        mode = 0o777 if entry.is_executable else 0o666
+        fd = self._pool.opened(lambda: self._folder.open_file(entry.path, writable=True, mode=mode))
+        try:
+            write_all(fd, 0, parts)
+            if os.fstat(fd).st_size > span.length:
+                os.ftruncate(fd, span.length)
+        finally:
+            os.close(fd)
 
     def _read_span(self, span: Span, parts: list[WritableView]) -> None:
         with self._translating("reading", span.file), self._pool.lease(self, span.file) as fd:
@@ -241,15 +255,9 @@ class TorrentFiles:
 
     def _stamp(self, file: int) -> FileStamp | None:
         entry = self._info.files[file]
-        if entry.is_pad or entry.symlink is not None:
-            return None
-        try:
-            found = self._folder.lstat(entry.path)
-        except OSError:
-            return None
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        return FileStamp(found.st_size, found.st_mtime_ns)
+        with contextlib.suppress(OSError):
+            return _stamp(entry, self._folder.lstat(entry.path))
+        return None
 
     def _make_empty(self, file: int) -> None:
         """Make a file without bytes; one that is there already stays, on read-only media too."""
@@ -259,11 +267,12 @@ class TorrentFiles:
             os.close(self.open_file(file, writable=True))
 
     def _reserve(self, file: int) -> None:
-        stamp = self._stamp(file)
-        length = self._info.files[file].length
-        if stamp is not None and stamp.size_bytes >= length:
-            found = self._folder.lstat(self._info.files[file].path)
-            if found.st_blocks * 512 >= length:
+        entry = self._info.files[file]
+        length = entry.length
+        with contextlib.suppress(OSError):
+            found = self._folder.lstat(entry.path)
+            is_there = stat.S_ISREG(found.st_mode) and found.st_size >= length
+            if is_there and found.st_blocks * 512 >= length:
                 return
         with self._pool.lease(self, file, writable=True) as fd:
             try:
@@ -295,10 +304,10 @@ class TorrentFiles:
                     rest[0] = rest[0][len(part) :]
             yield span, parts
 
-    def _translating(self, doing: str, file: int | None) -> _Translating:
-        return _Translating(
-            self._folder, doing, self._info.files[file].path if file is not None else ()
-        )
+    def _translating(self, doing: str, at: int | tuple[str, ...]) -> _Translating:
+        """`at` is the number of a file, or a path below the save path."""
+        path = self._info.files[at].path if isinstance(at, int) else at
+        return _Translating(self._folder, doing, path)
 
 
 class _Translating:
@@ -318,6 +327,27 @@ class _Translating:
         if isinstance(error, OSError):
             doing = f"{self._doing} {self._folder.full_path(self._path)}"
             raise StorageError.from_os_error(error, doing) from error
+
+
+def _stamp(entry: FileEntry, found: os.stat_result | None) -> FileStamp | None:
+    if found is None or entry.is_pad or entry.symlink is not None:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return FileStamp(found.st_size, found.st_mtime_ns)
+
+
+def write_all(fd: int, at: int, parts: list[WritableView]) -> None:
+    """Write all views, one behind the other. Raises bare OSError."""
+    while parts:
+        if len(parts) == 1:
+            count = os.pwrite(fd, parts[0], at)
+        else:
+            count = os.pwritev(fd, parts[:_MAX_VIEWS], at)
+        if not count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        at += count
+        parts = _rest(parts, count)
 
 
 def _fill_with_zeros(views: Sequence[WritableView]) -> None:

@@ -7,19 +7,17 @@ thread only: a disk thread reads a buffer, it does not release it.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-
-LIMIT_BYTES = 24 * 1024 * 1024
+LIMIT_BYTES = 20 * 1024 * 1024
 """Eight to 24 MiB gave the best speeds measured; more only costs memory."""
 _ALWAYS = 2
-_LOW = 0.75
+MOST = 768
+"""Buffers in use, however small: what is kept about a begun piece costs as much as 16 KiB of it."""
 
 
 class PieceBuffers:
     """Hands out buffers of any size, several sizes at a time."""
 
-    __slots__ = ("_idle", "_idle_bytes", "_waiting", "count", "in_use_bytes", "limit_bytes")
+    __slots__ = ("_idle", "_idle_bytes", "count", "in_use_bytes", "limit_bytes")
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self.limit_bytes = limit_bytes
@@ -28,16 +26,6 @@ class PieceBuffers:
         """Buffers in use."""
         self._idle: dict[int, list[bytearray]] = {}
         self._idle_bytes = 0
-        self._waiting: deque[Callable[[], None]] = deque()
-
-    @property
-    def is_above_high(self) -> bool:
-        """True if the pool is used up: readers should pause."""
-        return self.in_use_bytes >= self.limit_bytes
-
-    @property
-    def is_below_low(self) -> bool:
-        return self.in_use_bytes <= self.limit_bytes * _LOW or self.count < _ALWAYS
 
     def acquire(self, size: int, *, at_least: int = 0) -> bytearray | None:
         """Return a buffer of exactly `size` bytes with old contents, or None if the pool is empty.
@@ -45,7 +33,8 @@ class PieceBuffers:
         A caller that must get on whatever others hold says so with `at_least` > 0, the number of
         buffers it still may demand.
         """
-        if self.in_use_bytes + size > self.limit_bytes and self.count >= _ALWAYS and at_least <= 0:
+        is_full = self.in_use_bytes + size > self.limit_bytes or self.count >= MOST
+        if is_full and self.count >= _ALWAYS and at_least <= 0:
             return None
         self.in_use_bytes += size
         self.count += 1
@@ -57,21 +46,13 @@ class PieceBuffers:
         return bytearray(size)
 
     def release(self, buffer: bytearray) -> None:
-        """Take a buffer back; those who wait are called as soon as use is below the low mark."""
+        """Take a buffer back."""
         size = len(buffer)
         self.in_use_bytes -= size
         self.count -= 1
         self._idle.setdefault(size, []).append(buffer)
         self._idle_bytes += size
         self._trim()
-        if self._waiting and self.is_below_low:
-            waiting, self._waiting = self._waiting, deque()
-            for callback in waiting:
-                callback()
-
-    def when_low(self, callback: Callable[[], None]) -> None:
-        """Call back once, out of a later `release`, when buffers are to be had again."""
-        self._waiting.append(callback)
 
     def _trim(self) -> None:
         """Forget idle buffers that would burst the limit, the oldest size first."""

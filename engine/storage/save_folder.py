@@ -10,11 +10,18 @@ import contextlib
 import errno
 import os
 import stat
+from collections import Counter
+from collections.abc import Sequence
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _WALK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | _CLOEXEC
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | _CLOEXEC
 """Non-blocking matters for what is no regular file: opening a FIFO must not hang."""
+
+_MANY = 16
+"""Files of one folder for which listing it is cheaper than asking for each."""
+_FOREIGN = 4
+"""A folder with so many times more entries than are asked for is not listed."""
 
 Path = tuple[str, ...]
 
@@ -69,6 +76,46 @@ class SaveFolder:
 
     def lstat(self, path: Path) -> os.stat_result:
         return os.lstat(self.full_path(path))
+
+    def lstat_all(self, paths: Sequence[Path]) -> list[os.stat_result | None]:
+        """Return what `lstat` finds at each path, None where that fails.
+
+        A folder of which many files are asked is listed once: less than half the price.
+        """
+        wanted = Counter(path[:-1] for path in paths)
+        listings: dict[Path, dict[str, os.DirEntry[str]] | None] = {
+            folder: self._listing(folder, _FOREIGN * count)
+            for folder, count in wanted.items()
+            if count >= _MANY
+        }
+        found: list[os.stat_result | None] = []
+        for path in paths:
+            listing = listings.get(path[:-1])
+            entry = listing.get(path[-1]) if listing else None
+            look: os.stat_result | None = None
+            with contextlib.suppress(OSError):
+                if entry is not None:
+                    look = entry.stat(follow_symlinks=False)
+                elif listing is None or listing:
+                    # Some file systems know a file by other spellings than they list.
+                    look = self.lstat(path)
+            found.append(look)
+        return found
+
+    def _listing(self, folder: Path, most: int) -> dict[str, os.DirEntry[str]] | None:
+        """List a folder; None if it holds more than `most` entries, or cannot be listed."""
+        listing: dict[str, os.DirEntry[str]] = {}
+        try:
+            with os.scandir(self.full_path(folder)) as entries:
+                for entry in entries:
+                    listing[entry.name] = entry
+                    if len(listing) > most:
+                        return None
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError:
+            return None
+        return listing
 
     def remove_file(self, path: Path, *, is_symlink: bool = False) -> None:
         """Remove a regular file (or a link, if that is what belongs there) that may be missing.

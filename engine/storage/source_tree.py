@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from engine.core import bencode
 from engine.core.metainfo import MAX_FILES
-from engine.core.safe_path import check_distinct, safe_path
+from engine.core.safe_path import check_distinct, safe_path, safe_torrent_name
 from engine.errors import SourceError
 
 
@@ -92,7 +92,7 @@ def scan(path: str, *, include_hidden: bool = True) -> SourceTree:
     name = os.path.basename(path)
     if not name:
         raise SourceError("the root folder has no name to share it by")
-    safe_path([os.fsencode(name)])
+    safe_torrent_name(os.fsencode(name))
     root = os.path.realpath(path)
     try:
         is_folder = stat.S_ISDIR(os.stat(root).st_mode)

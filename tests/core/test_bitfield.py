@@ -46,6 +46,24 @@ def test_bytes_round_trip_in_the_order_of_the_wire(case: tuple[int, list[set[int
         assert again.count == len(pieces)
 
 
+@given(sized_sets(), st.integers(0, 70), st.integers(0, 70))
+def test_a_range_is_set_at_once(case: tuple[int, list[set[int]]], first: int, stop: int) -> None:
+    size, (pieces,) = case
+    first, stop = min(first, size), min(stop, size)
+    field = of(size, pieces)
+    field.add_range(first, stop)
+    assert field == of(size, pieces | set(range(first, stop)))
+    assert field.count == len(pieces | set(range(first, stop)))
+
+
+@given(sized_sets(2))
+def test_what_two_have_in_common(case: tuple[int, list[set[int]]]) -> None:
+    size, (mine, theirs) = case
+    both = of(size, mine).common_with(of(size, theirs))
+    assert both == of(size, mine & theirs)
+    assert both.count == len(mine & theirs)
+
+
 @given(st.integers(0, 70), st.integers(0, 12))
 def test_another_length_is_refused(size: int, length: int) -> None:
     if length == (size + 7) // 8:

@@ -15,6 +15,7 @@ from engine.core.safe_path import (
     check_distinct,
     safe_name,
     safe_path,
+    safe_torrent_name,
 )
 from engine.errors import MetainfoError, UnsafePathError
 
@@ -178,3 +179,12 @@ def test_many_deep_paths_cost_little_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_a_torrent_is_not_named_as_the_part_file_of_another() -> None:
+    for digits in (40, 64):
+        for name in (f".{'0a' * (digits // 2)}.parts", f".{'0A' * (digits // 2)}.PARTS"):
+            with pytest.raises(UnsafePathError, match="part file"):
+                safe_torrent_name(name.encode())
+            assert safe_path([b"t", name.encode()]) == ("t", name), "below a folder it is a name"
+    assert safe_torrent_name(b".parts") == ".parts"

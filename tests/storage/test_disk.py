@@ -3,16 +3,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from engine.errors import DiskFullError, StorageError
+from engine.storage.backend import Backend, WritableView
 from engine.storage.disk import Disk, HashMismatch, PieceResult, Priority, WrittenPiece
 from engine.storage.file_pool import FilePool
 from engine.storage.filesystem import TorrentFiles
+from engine.storage.middleware import Middleware
 from tests.storage.torrents import sample
 
 
@@ -51,6 +54,47 @@ async def test_a_good_piece_is_written_and_a_bad_one_is_not(
     good = await write_piece(disk, files, 32768, (buffer, size), torrent.info.piece_hash(2))
     assert good == WrittenPiece()
     assert (tmp_path / "t").read_bytes() == bytes(32768) + torrent.piece(2)
+    pool.close()
+
+
+class _Noting(Middleware):
+    """Notes which spans were written, each in one call."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.written: list[tuple[int, int]] = []
+
+    def write(self, offset: int, views: Sequence[WritableView]) -> None:
+        super().write(offset, views)
+        self.written.append((offset, sum(map(len, views))))
+
+
+async def test_small_pieces_share_a_job_and_neighbours_a_write(
+    disk: Disk, pool: FilePool, tmp_path: Path
+) -> None:
+    torrent = sample(20 * 16384 - 5)
+    files = _Noting(TorrentFiles(tmp_path, torrent.info, pool))
+    results: dict[int, PieceResult] = {}
+    for index in (4, 5, 6, 7, 8, 0, 19, 12):
+        data = bytearray(torrent.piece(index))
+        sha1 = b"x" * 20 if index == 6 else torrent.info.piece_hash(index)
+        disk.write_piece(
+            files, index * 16384, data, len(data), sha1, partial(results.__setitem__, index)
+        )
+    assert not disk.unfinished
+    await disk.settle()
+    assert results.pop(6) == HashMismatch(hashlib.sha1(torrent.piece(6)).digest())
+    assert results == dict.fromkeys((4, 5, 7, 8, 0, 19, 12), WrittenPiece())
+    assert files.written == [
+        (4 * 16384, 2 * 16384),
+        (7 * 16384, 2 * 16384),
+        (0, 16384),
+        (19 * 16384, 16379),
+        (12 * 16384, 16384),
+    ]
+    stored = (tmp_path / "t").read_bytes()
+    for index in results:
+        assert stored[index * 16384 :][: len(torrent.piece(index))] == torrent.piece(index)
     pool.close()
 
 

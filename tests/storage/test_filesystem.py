@@ -167,6 +167,22 @@ def test_an_overlong_file_is_cut_only_when_it_is_written(files: TorrentFiles) ->
     assert path.read_bytes() == TORRENT.content_of(0)
 
 
+def test_a_small_file_that_comes_in_one_piece_leaves_nothing_open(
+    tmp_path: Path, pool: FilePool
+) -> None:
+    torrent = sample([Layout("small", 16384), Layout("two", 16384 + 7)], 16384)
+    files = TorrentFiles(tmp_path, torrent.info, pool)
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "small").write_bytes(b"too long" * 10_000)
+    files.write(0, [bytearray(torrent.piece(0))])
+    assert (tmp_path / "t" / "small").read_bytes() == torrent.content_of(0)
+    assert not len(pool)
+    files.write(16384, [bytearray(torrent.piece(1))])
+    assert len(pool) == 1
+    files.flush()
+    files.close()
+
+
 def test_preparing_keeps_what_is_there(files: TorrentFiles) -> None:
     root = files.root / "t" / "deep"
     root.mkdir(parents=True)
@@ -409,7 +425,7 @@ async def main():
                          torrent.info.piece_hash(index), results.append)
     await disk.settle()
     assert results == [WrittenPiece()] * torrent.info.geometry.piece_count, results
-    assert len(pool) == 64
+    assert 0 < len(pool) <= 64
     assert (await Checker(disk, files, torrent.info).run()).is_full
     assert sum(stamp is not None for stamp in await disk.run(files.stamps)) == 10_000
     await disk.run(files.delete)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.storage.piece_buffers import PieceBuffers
+from engine.storage.piece_buffers import MOST, PieceBuffers
 
 
 def test_the_pool_is_bounded_and_reuses() -> None:
@@ -11,11 +11,18 @@ def test_the_pool_is_bounded_and_reuses() -> None:
     taken = [pool.acquire(1024) for _ in range(4)]
     assert all(buffer is not None and len(buffer) == 1024 for buffer in taken)
     assert pool.acquire(1024) is None
-    assert pool.is_above_high
     first = taken[0]
     assert first is not None
     pool.release(first)
     assert pool.acquire(1024) is first
+
+
+def test_of_tiny_buffers_there_are_not_more_than_so_many() -> None:
+    pool = PieceBuffers(limit_bytes=1 << 20)
+    taken = [buffer for _ in range(MOST) if (buffer := pool.acquire(16)) is not None]
+    assert len(taken) == MOST
+    assert pool.acquire(16) is None
+    assert pool.acquire(16, at_least=1) is not None
 
 
 def test_two_buffers_of_any_size_are_always_granted() -> None:
@@ -24,17 +31,6 @@ def test_two_buffers_of_any_size_are_always_granted() -> None:
     assert pool.acquire(1000) is not None
     assert pool.acquire(1000) is None
     assert pool.acquire(1000, at_least=1) is not None
-
-
-def test_those_who_wait_are_called_once_below_the_low_mark() -> None:
-    pool = PieceBuffers(limit_bytes=4000)
-    taken = [pool.acquire(1000) for _ in range(4)]
-    calls: list[int] = []
-    pool.when_low(lambda: calls.append(pool.in_use_bytes))
-    for buffer in taken:
-        assert buffer is not None
-        pool.release(buffer)
-    assert calls == [3000]
 
 
 @given(

@@ -68,3 +68,32 @@ def test_removing_takes_only_what_belongs(tmp_path: Path) -> None:
     folder.remove_file(("file",))
     folder.remove_file(("file",))
     assert os.listdir(tmp_path) == ["full"]
+
+
+@pytest.mark.parametrize("foreign", [0, 500], ids=["among themselves", "among many others"])
+@pytest.mark.parametrize("made", [0, 10, 40])
+def test_looking_at_many_is_looking_at_each(tmp_path: Path, made: int, foreign: int) -> None:
+    folder = SaveFolder(str(tmp_path))
+    paths = [(where, f"{number}") for where in ("a", "b") for number in range(40)]
+    paths += [("alone",), ("a", "0", "below a file"), ("absent", "deep", "file")]
+    paths += [("no folder", f"{number}") for number in range(20)]
+    (tmp_path / "no folder").write_bytes(b"")
+    for path in paths[:made] + ([("alone",)] if made else []):
+        tmp_path.joinpath(*path[:-1]).mkdir(exist_ok=True)
+        tmp_path.joinpath(*path).write_bytes(bytes(made))
+    for number in range(foreign):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / f"foreign {number}").touch()
+    if made:
+        (tmp_path / "a" / "39").unlink(missing_ok=True)
+        (tmp_path / "a" / "39").symlink_to("0")
+
+    def each(path: tuple[str, ...]) -> os.stat_result | None:
+        try:
+            return folder.lstat(path)
+        except OSError:
+            return None
+
+    found = folder.lstat_all(paths)
+    assert found == [each(path) for path in paths]
+    assert sum(look is not None for look in found) >= made

@@ -59,7 +59,12 @@ class Sample:
 
 
 def sample(
-    files: Sequence[Layout] | int, piece_length: int = 16384, *, seed: int = 1, name: str = "t"
+    files: Sequence[Layout] | int,
+    piece_length: int = 16384,
+    *,
+    seed: int = 1,
+    name: str = "t",
+    is_private: bool = False,
 ) -> Sample:
     """Make a torrent of some files, or of a single one of so many bytes, with random content."""
     total = files if isinstance(files, int) else sum(file.length for file in files)
@@ -70,11 +75,16 @@ def sample(
             if "p" in file.attr:
                 data[at : at + file.length] = bytes(file.length)
             at += file.length
-    return with_content(files, bytes(data), piece_length, name=name)
+    return with_content(files, bytes(data), piece_length, name=name, is_private=is_private)
 
 
 def with_content(
-    files: Sequence[Layout] | int, data: bytes, piece_length: int, *, name: str = "t"
+    files: Sequence[Layout] | int,
+    data: bytes,
+    piece_length: int,
+    *,
+    name: str = "t",
+    is_private: bool = False,
 ) -> Sample:
     hashes = [
         hashlib.sha1(data[start : start + piece_length]).digest()
@@ -83,6 +93,8 @@ def with_content(
     layout: dict[str, bencode.Encodable] = (
         {"length": files} if isinstance(files, int) else {"files": [file.entry() for file in files]}
     )
+    if is_private:
+        layout["private"] = 1
     raw = bencode.encode(
         {"name": name, "piece length": piece_length, "pieces": b"".join(hashes), **layout}
     )
