@@ -50,6 +50,7 @@ DEFAULT_MAX_MESSAGE_BYTES: Final = 256 * 1024
 _PREFIX_BYTES: Final = 4
 _HEAD_BYTES: Final = 5
 _BLOCK_AT: Final = 13
+_REQUEST_BYTES: Final = 17
 _MAX_PIECE: Final = 9 + MAX_BLOCK_BYTES
 
 _unpack_one = Struct(">I").unpack_from
@@ -57,6 +58,7 @@ _unpack_two = Struct(">II").unpack_from
 _unpack_three = Struct(">III").unpack_from
 _unpack_port = Struct(">H").unpack_from
 _unpack_head = Struct(">IB").unpack_from
+_read_requests = Struct(">IBIII").iter_unpack
 _unpack_long_head = Struct(">IBII").unpack_from
 _new_tuple = tuple.__new__
 """Makes a NamedTuple without its generated constructor, which costs as much as all the rest."""
@@ -99,6 +101,12 @@ class Decoder:
         """Bytes of a split message that are kept until its rest arrives."""
         return len(self._pending)
 
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes until the split message is whole: nothing can be read out of fewer. 0 = unknown,
+        or no message is split."""
+        return self._wanted - len(self._pending) if self._wanted > _HEAD_BYTES else 0
+
     def feed(self, data: memoryview) -> list[Message]:
         """Consume `data`, a flat view of bytes, and return the messages that are complete.
 
@@ -124,8 +132,13 @@ class Decoder:
                         at = frame_end
                         continue
                     if message_id == 6 and length == 13:
-                        append(_new_tuple(Request, _unpack_three(data, at + 5)))
-                        at = frame_end
+                        # Requests come by the dozen, and are read in one go.
+                        run = data[at : end - (end - at) % _REQUEST_BYTES]
+                        for length, message_id, index, begin, size in _read_requests(run):
+                            if message_id != 6 or length != 13:
+                                break
+                            append(_new_tuple(Request, (index, begin, size)))
+                            at += _REQUEST_BYTES
                         continue
             else:
                 length, message_id = _unpack_head(data, at)

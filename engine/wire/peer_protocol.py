@@ -52,11 +52,11 @@ class PeerProtocol:
         "_fast",
         "_geometry",
         "_last_piece",
-        "_opening",
         "_piece_length",
         "allowed_fast",
         "am_choking",
         "am_interested",
+        "is_opening",
         "peer_choking",
         "peer_interested",
         "peer_pieces",
@@ -68,7 +68,8 @@ class PeerProtocol:
         self._piece_length = geometry.piece_length
         self._fast = fast
         self._extensions = extensions
-        self._opening = True
+        self.is_opening = True
+        """The peer may still say all that it has."""
         self.am_choking = True
         self.am_interested = False
         self.peer_choking = True
@@ -98,18 +99,12 @@ class PeerProtocol:
         nothing here. Raises ProtocolError on one that is illegal now.
         """
         if isinstance(message, Request):
-            self._opening = False
-            index, begin, length = message
-            if not 0 < length <= MAX_BLOCK_BYTES:
-                raise ProtocolError(f"request of {length} bytes")
-            # Only the last piece is of another size: that question is for the geometry.
-            if index >= self._last_piece or begin + length > self._piece_length:
-                self._check_span(index, begin, length)
+            self.check_request(message)
             return True
         if isinstance(message, (BitfieldMessage, HaveAll, HaveNone)):
             return self._said_all(message)
         if not isinstance(message, _MAY_COME_FIRST):
-            self._opening = False
+            self.is_opening = False
         match message:
             case Have(index):
                 self._check_index(index)
@@ -151,13 +146,27 @@ class PeerProtocol:
                 assert_never(message)
         return True
 
+    def check_request(self, request: Request) -> None:
+        """What `received` does for a request, which changes nothing. Raises ProtocolError. HOT."""
+        self.is_opening = False
+        index, begin, length = request
+        # Only the last piece is of another size: that question is for the geometry.
+        if (
+            not 0 < length <= MAX_BLOCK_BYTES
+            or index >= self._last_piece
+            or begin + length > self._piece_length
+        ):
+            if length > MAX_BLOCK_BYTES:
+                raise ProtocolError(f"request of {length} bytes")
+            self._check_span(index, begin, length)
+
     def _said_all(self, message: BitfieldMessage | HaveAll | HaveNone) -> bool:
         """Take what the peer has in one go.
 
         BEP 3 wants that first or never, but aria2 says it again instead of many a HAVE, and who
         hangs up on that starves it. What was had once stays had.
         """
-        is_first, self._opening = self._opening, False
+        is_first, self.is_opening = self.is_opening, False
         if isinstance(message, BitfieldMessage):
             theirs = Bitfield.from_bytes(message.bits, self._geometry.piece_count)
             return self.peer_pieces.update(theirs)

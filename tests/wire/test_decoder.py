@@ -180,6 +180,22 @@ def test_a_split_block_does_not_borrow_the_fed_buffer() -> None:
     assert have == Have(1)
 
 
+def test_what_is_missing_of_a_split_message_is_known_from_its_head_on() -> None:
+    raw = frame(Block(3, 4, memoryview(bytes(16384))))
+    decoder = Decoder()
+    decoder.feed(memoryview(raw[:4]))
+    assert decoder.missing_bytes == 0
+    for kept in (5, 13, 14, 5000, len(raw) - 1):
+        decoder = Decoder()
+        decoder.feed(memoryview(raw[:3]))
+        decoder.feed(memoryview(raw[3:kept]))
+        assert decoder.missing_bytes == len(raw) - kept
+    assert len(decoder.feed(memoryview(raw[-1:]))) == 1
+    assert decoder.missing_bytes == 0
+    decoder.feed(memoryview(raw + raw[:100]))
+    assert decoder.missing_bytes == len(raw) - 100
+
+
 def test_real_blocks_at_every_alignment_of_a_small_receive_buffer() -> None:
     sent = [Block(7, at << 14, memoryview(bytes([at]) * 16384)) for at in range(8)]
     stream = b"".join(map(frame, sent))
