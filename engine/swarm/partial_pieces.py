@@ -116,10 +116,11 @@ class PartialPiece(Generic[PeerT]):
         """End game: join up to `count` blocks that another single peer was asked for.
 
         From the last block down: that is what the other peer will send last, so the two meet in
-        the middle and little arrives twice.
+        the middle and little arrives twice. Nobody joins a solo piece: a corrupter who is quick
+        would have a share in it each time, and nobody would learn whose share was wrong.
         """
         seconds, taken = self.seconds, 0
-        if self.askers == {peer}:
+        if self.is_solo or self.askers == {peer}:
             return
         for block in range(self.last_block, -1, -1):
             if taken == count:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import enum
 import heapq
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.core.compact import Endpoint
@@ -41,13 +42,19 @@ class PeerSource(enum.StrEnum):
     LSD = "lsd"
 
 
+UNFIT_FOR_PRIVATE = frozenset({PeerSource.DHT, PeerSource.PEX, PeerSource.LSD})
+"""A private torrent's peers come from its trackers only, and by hand (BEP 27)."""
+
+
 class _Known:
     __slots__ = (
         "connected_at",
+        "encrypts",
         "endpoint",
         "failures",
         "is_busy",
         "is_seed",
+        "is_tried",
         "next_try_at",
         "priority",
         "source",
@@ -63,6 +70,10 @@ class _Known:
         self.is_busy = False
         """Being dialled, or connected."""
         self.is_seed = False
+        self.is_tried = False
+        """It was dialled, or connected."""
+        self.encrypts: bool | None = None
+        """How it was spoken with last; None = it never was."""
 
     def rank(self) -> tuple[bool, int, float]:
         """Smaller is better."""
@@ -76,20 +87,34 @@ class PeerList:
     __slots__ = (
         "_banned",
         "_banned_hosts",
+        "_forbids",
         "_is_crowded",
         "_known",
         "_max_known",
+        "_most_hearsay",
         "_ours",
         "_quiet_until",
         "_rng",
+        "learned",
     )
 
     def __init__(
-        self, rng: Random, *, ours: Iterable[Endpoint] = (), max_known: int = 1000
+        self,
+        rng: Random,
+        *,
+        ours: Iterable[Endpoint] = (),
+        max_known: int = 1000,
+        forbids: Callable[[str], bool] = lambda host: False,
     ) -> None:
+        """Hosts that are forbidden when they are told to us are not learned, those that are
+        when they would be offered are forgotten."""
         self._rng = rng
+        self._forbids = forbids
         self._ours = list(ours)
         self._max_known = max_known
+        self._most_hearsay = max_known * 3 // 4
+        self.learned: Counter[PeerSource] = Counter()
+        """Addresses that each source was the first to tell."""
         self._known: dict[Endpoint, _Known] = {}
         self._banned: dict[Endpoint, None] = {}
         self._banned_hosts: dict[str, None] = {}
@@ -130,9 +155,14 @@ class PeerList:
                 known.source, known.failures, known.next_try_at = source, 0, now
                 self._quiet_until = -math.inf
             return False
-        if len(self._known) >= self._max_known and not self._make_place(source):
+        if self._forbids(endpoint.host):
+            return False
+        # What peers tell of each other leaves places for what is known from elsewhere.
+        places = self._most_hearsay if source is PeerSource.PEX else self._max_known
+        if len(self._known) >= places and not self._make_place(source):
             return False
         self._known[endpoint] = _Known(endpoint, source, self._priority(endpoint))
+        self.learned[source] += 1
         self._quiet_until = -math.inf
         return True
 
@@ -160,11 +190,35 @@ class PeerList:
         known = self._known.get(endpoint)
         return PeerSource.INCOMING if known is None else known.source
 
+    def is_untried(self, endpoint: Endpoint) -> bool:
+        """Say whether an address is known and was never dialled or connected."""
+        known = self._known.get(endpoint)
+        return known is not None and not known.is_tried
+
+    def forget_sources(self, sources: Collection[PeerSource]) -> None:
+        """Forget the addresses that are known from one of these only, as in a private torrent
+        (BEP 27)."""
+        for peer in [each for each in self._known.values() if each.source in sources]:
+            del self._known[peer.endpoint]
+        for source in sources:
+            self.learned.pop(source, None)
+
     def seen_as_seed(self, endpoint: Endpoint) -> None:
         """Remember that this peer has everything: of no use while we seed."""
         known = self._known.get(endpoint)
         if known is not None:
             known.is_seed = True
+
+    def speaks(self, endpoint: Endpoint, *, encrypted: bool) -> None:
+        """Remember how this peer can be spoken with."""
+        known = self._known.get(endpoint)
+        if known is not None:
+            known.encrypts = encrypted
+
+    def encrypts(self, endpoint: Endpoint) -> bool | None:
+        """How this peer was spoken with last, None if it never was."""
+        known = self._known.get(endpoint)
+        return None if known is None else known.encrypts
 
     # ── connecting ──────────────────────────────────────────────────────────────────────────────
 
@@ -186,7 +240,11 @@ class PeerList:
                 next_try_at = peer.next_try_at
         if not due and not seeding:
             self._quiet_until = next_try_at
-        return [peer.endpoint for peer in heapq.nsmallest(limit, due, key=_Known.rank)]
+        best = [peer.endpoint for peer in heapq.nsmallest(limit, due, key=_Known.rank)]
+        forbidden = {endpoint for endpoint in best if self._forbids(endpoint.host)}
+        for endpoint in forbidden:
+            del self._known[endpoint]
+        return [endpoint for endpoint in best if endpoint not in forbidden]
 
     def next_try_at(self, *, seeding: bool = False) -> float:
         """When the next address is due; may lie in the past; infinite if none is."""
@@ -210,7 +268,7 @@ class PeerList:
     def _busy(self, endpoint: Endpoint, connected_at: float | None) -> None:
         known = self._known.get(endpoint)
         if known is not None:
-            known.is_busy = True
+            known.is_busy = known.is_tried = True
             known.connected_at = connected_at
 
     def disconnected(self, endpoint: Endpoint, now: float, *, failed: bool) -> None:
@@ -234,7 +292,10 @@ class PeerList:
         if known.failures >= MAX_FAILURES and known.source is not PeerSource.MANUAL:
             del self._known[endpoint]
             return
-        wait_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** (min(known.failures, 16) - 1))
+        first_s = FIRST_RETRY_S
+        if known.source is PeerSource.MANUAL:
+            first_s = RECONNECT_S  # whom the user named is there, or about to start
+        wait_s = min(LAST_RETRY_S, first_s * 2.0 ** (min(known.failures, 16) - 1))
         known.next_try_at = now + wait_s * self._rng.uniform(0.8, 1.2)
 
     def set_aside(self, endpoint: Endpoint, until: float) -> None:
@@ -249,10 +310,11 @@ class PeerList:
             known.next_try_at = until
             self._quiet_until = -math.inf
 
-    def recall(self) -> None:
-        """Offer all again that have not failed, as when we want something else of them."""
+    def recall(self, *, even_failed: bool = False) -> None:
+        """Offer all again that have not failed, as when we want something else of them; or those as
+        well, as when the way to them is another."""
         for peer in self._known.values():
-            if not peer.failures:
+            if even_failed or not peer.failures:
                 peer.next_try_at = -math.inf
         self._quiet_until = -math.inf
 

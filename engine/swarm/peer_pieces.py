@@ -27,6 +27,10 @@ class PeerPieces(Generic[PeerT]):
         self._peers: dict[PeerT, tuple[Bitfield, int]] = {}
         """Each peer's bitfield, and the mask of what was counted of it."""
 
+    def __len__(self) -> int:
+        """How many peers there are."""
+        return len(self._peers)
+
     def added(self, peer: PeerT, pieces: Bitfield) -> None:
         """Count all pieces of a peer, instead of what was counted of it before."""
         self.removed(peer)
@@ -43,8 +47,10 @@ class PeerPieces(Generic[PeerT]):
         if mask & bit:
             return
         grown = mask | bit
-        self._peers[peer] = pieces, grown
         if grown == self._full:
+            grown = self._full
+        self._peers[peer] = pieces, grown
+        if grown is self._full:
             self.availability.remove_mask(mask)
             self.availability.add_seed()
         else:
@@ -65,8 +71,9 @@ class PeerPieces(Generic[PeerT]):
 
     def bored_after(self, index: int, lacking: int) -> list[PeerT]:
         """The peers that have this piece, but none of the mask `lacking`."""
+        full = self._full  # whose masks are this very object, so that seeds cost nothing
         return [
             peer
             for peer, (pieces, mask) in self._peers.items()
-            if pieces[index] and not mask & lacking
+            if not (lacking if mask is full else not pieces[index] or mask & lacking)
         ]

@@ -50,6 +50,20 @@ class PieceMasks:
         if mask:
             yield from Bitfield.from_bytes(mask.to_bytes(self._width // 8, "big"), self.size)
 
+    def of_run(self, first: int, count: int) -> int:
+        """The mask of `count` pieces from `first` on."""
+        return ((1 << count) - 1) << (self._top - first - count + 1)
+
+    def run(self, mask: int, first: int, most: int) -> int:
+        """How many of the pieces from `first` on are all in the mask, `most` at most."""
+        most = min(most, self.size - first)
+        if most <= 0:
+            return 0
+        if most == 1:
+            return mask >> (self._top - first) & 1
+        window = mask >> (self._top - first - most + 1) & ((1 << most) - 1)
+        return most - (window ^ ((1 << most) - 1)).bit_length()
+
     def choose(self, mask: int, rng: Random) -> int:
         """Return one piece of `mask`, which must not be empty, each with the same probability."""
         for _ in range(_PROBES):

@@ -1,4 +1,4 @@
-"""Which blocks to ask which peer for (BEP 3): begun pieces first, then rarest first, then end game.
+"""Which blocks to ask which peer for (BEP 3): own begun pieces, the rarest, others', end game.
 
 A wanted piece that we lack is unbegun, begun (some block free, requested or received) or complete
 (all blocks received, being verified and written) – exactly one. Invariants: a block is asked only
@@ -9,10 +9,11 @@ It sends nothing and knows no clock; the caller moves the requests that it retur
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from engine.core.bitfield import Bitfield
 from engine.core.geometry import BLOCK_LENGTH, Geometry
+from engine.swarm.extents import Extents
 from engine.swarm.partial_pieces import PartialPiece, Receipt, Request
 from engine.swarm.peer_pieces import PeerPieces
 
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
     from random import Random
 
 PeerT = TypeVar("PeerT", bound=Hashable)
+Allowed: TypeAlias = Collection[int] | None
 
 RANDOM_FIRST_PIECES = 4
 """Until this many pieces are had they are chosen at random: something to trade, soon, is worth more
 than a rare piece, which is slow to get because few peers have it."""
+
+OPEN_PER_PEER = 1.5
+"""Pieces with free blocks for each connected peer, above which begun ones come before new ones."""
 
 
 class PiecePicker(Generic[PeerT]):
@@ -62,12 +67,13 @@ class PiecePicker(Generic[PeerT]):
         self._open: dict[int, PartialPiece[PeerT]] = {}
         """The begun and wanted pieces that have free blocks, in the order they got them."""
         self._completed: dict[int, PartialPiece[PeerT]] = {}
+        self._extents = Extents(geometry, self._masks)
         self._suspects: set[int] = set()
         """Pieces that failed their hash: the next try is left to one peer, to find the culprit."""
-        had = self._masks.of(have)
         self._wanted = self._masks.full if wanted is None else self._masks.of(wanted)
-        self._lacking = self._wanted ^ (self._wanted & had)
+        self._lacking = self._wanted ^ (self._wanted & self._masks.of(have))
         self._unbegun = self._lacking
+        self._urgent = 0
         self.missing_count = self._lacking.bit_count()
         """Wanted pieces that we do not have yet."""
 
@@ -82,9 +88,8 @@ class PiecePicker(Generic[PeerT]):
 
     def peer_gained(self, peer: PeerT, index: int) -> bool:
         """Count one more piece of a known peer; True if we want it and do not have it."""
-        bit = self._masks.bit(index)
-        self._peers.gained(peer, bit)
-        return bool(self._lacking & bit)
+        self._peers.gained(peer, self._masks.bit(index))
+        return self.interested_in(index)
 
     def peer_removed(self, peer: PeerT) -> None:
         """Forget a peer and all that it was asked for. Unknown peers are ignored."""
@@ -95,8 +100,6 @@ class PiecePicker(Generic[PeerT]):
 
     def is_interesting(self, pieces: Bitfield) -> bool:
         """True if a wanted piece that we lack is among them."""
-        if pieces.is_full:
-            return self.missing_count > 0
         return bool(self._lacking and self._lacking & self._masks.of(pieces))
 
     def interested_in(self, index: int) -> bool:
@@ -116,8 +119,9 @@ class PiecePicker(Generic[PeerT]):
     def wasted_bytes(self) -> int:
         return self.duplicate_bytes + self.failed_bytes
 
-    def set_wanted(self, wanted: Bitfield | None) -> None:
-        """Change which pieces are wanted. Begun ones that are not any more become `evictable`."""
+    def set_wanted(self, wanted: Bitfield | None, urgent: Bitfield | None = None) -> None:
+        """Change which pieces are wanted, and which first. Begun ones become `evictable`."""
+        self._urgent = 0 if urgent is None else self._masks.of(urgent)
         self._wanted = self._masks.full if wanted is None else self._masks.of(wanted)
         self._lacking = self._wanted ^ (self._wanted & self._masks.of(self.have))
         self.missing_count = self._lacking.bit_count()
@@ -147,22 +151,29 @@ class PiecePicker(Generic[PeerT]):
         picked: list[Request] = []
         if count <= 0 or not pieces.count:
             return picked
+        alone = slow or self._prefers_new(pieces)
         if self._open:
-            self._pick_begun(peer, pieces, count, allowed, picked, alone=slow)
+            self._pick_begun(peer, pieces, count, allowed, picked, alone=alone)
         if len(picked) < count and self._unbegun:
             self._pick_unbegun(peer, pieces, count, allowed, picked)
-        if slow and len(picked) < count and self._open:
+        if alone and len(picked) < count and self._open:
             self._pick_begun(peer, pieces, count, allowed, picked, alone=False)
         if not picked and self.is_end_game:
             self._pick_requested(peer, pieces, count, allowed, picked)
         return picked
+
+    def _prefers_new(self, pieces: Bitfield) -> bool:
+        """True if a new piece is better than help with others': that adds nothing to trade. The
+        first pieces are shared: they are needed soon."""
+        is_trading = pieces.is_full or self.have.count >= RANDOM_FIRST_PIECES
+        return is_trading and len(self._open) < OPEN_PER_PEER * len(self._peers)
 
     def _pick_begun(
         self,
         peer: PeerT,
         pieces: Bitfield,
         count: int,
-        allowed: Collection[int] | None,
+        allowed: Allowed,
         picked: list[Request],
         *,
         alone: bool,
@@ -185,43 +196,40 @@ class PiecePicker(Generic[PeerT]):
                 return
 
     def _pick_unbegun(
-        self,
-        peer: PeerT,
-        pieces: Bitfield,
-        count: int,
-        allowed: Collection[int] | None,
-        picked: list[Request],
+        self, peer: PeerT, pieces: Bitfield, count: int, allowed: Allowed, picked: list[Request]
     ) -> None:
         candidates = self._unbegun & self._peers.mask_of(peer, pieces)
         if allowed is not None:
             candidates &= self._masks.of_indexes(allowed)
         while candidates:
-            tier = candidates
+            tier = candidates & self._urgent or candidates
             if self.have.count >= RANDOM_FIRST_PIECES:
-                tier = self.availability.rarest(candidates)
+                tier = self.availability.rarest(tier)
             while tier:
-                index = self._masks.choose(tier, self._rng)
-                if self._can_begin is not None and not self._can_begin(index):
+                run = self._extents.choose(tier, self._rng)
+                begun = self._begin_run(peer, run, count, picked)
+                self._extents.begun(run.start + begun)
+                mask = self._masks.of_run(run.start, begun)
+                self._unbegun ^= mask
+                if begun < len(run) or len(picked) >= count:
                     return
-                bit = self._masks.bit(index)
-                tier ^= bit
-                candidates ^= bit
-                self._unbegun ^= bit
-                is_solo = index in self._suspects
-                partial = self._begun[index] = PartialPiece(self.geometry, index, is_solo=is_solo)
-                partial.take(peer, count - len(picked), picked)
-                if partial.free_count:
-                    self._open[index] = partial
-                if len(picked) >= count:
-                    return
+                tier ^= mask
+                candidates ^= mask
+
+    def _begin_run(self, peer: PeerT, indexes: range, count: int, picked: list[Request]) -> int:
+        """Begin one after the other, as many as are wanted and allowed; returns how many."""
+        for begun, index in enumerate(indexes):
+            if len(picked) >= count or (self._can_begin and not self._can_begin(index)):
+                return begun
+            is_solo = index in self._suspects
+            partial = self._begun[index] = PartialPiece(self.geometry, index, is_solo=is_solo)
+            partial.take(peer, count - len(picked), picked)
+            if partial.free_count:
+                self._open[index] = partial
+        return len(indexes)
 
     def _pick_requested(
-        self,
-        peer: PeerT,
-        pieces: Bitfield,
-        count: int,
-        allowed: Collection[int] | None,
-        picked: list[Request],
+        self, peer: PeerT, pieces: Bitfield, count: int, allowed: Allowed, picked: list[Request]
     ) -> None:
         """End game: ask a second peer for what was asked of one, the youngest piece first."""
         for index, partial in reversed(self._begun.items()):
@@ -245,9 +253,10 @@ class PiecePicker(Generic[PeerT]):
             self.duplicate_bytes += length
             return self.UNWANTED
         block = begin // BLOCK_LENGTH
+        last = partial.last_block
         if (
-            length == BLOCK_LENGTH
-            and 0 <= block < partial.last_block
+            0 <= block <= last
+            and length == (BLOCK_LENGTH if block < last else partial.last_length)
             and begin == block * BLOCK_LENGTH
             and partial.requesters[block] is peer
             and not partial.seconds
@@ -264,7 +273,7 @@ class PiecePicker(Generic[PeerT]):
     def _received_oddly(
         self, partial: PartialPiece[PeerT], peer: PeerT, begin: int, length: int
     ) -> Receipt[PeerT]:
-        """The last block of a piece, a late block, or one that two peers were asked for."""
+        """A late block, or one that two peers were asked for."""
         number = partial.block_of(begin, length)
         cancel = None if number is None else partial.accept(number, peer)
         if cancel is None:
@@ -282,13 +291,12 @@ class PiecePicker(Generic[PeerT]):
     def restore(self, index: int, blocks: Collection[int], source: PeerT) -> bool:
         """Begin a piece with blocks that were received in an earlier life, `source` standing for
         whoever sent them. False if the piece is not wanted, begun already, or has no buffer."""
-        if not self._unbegun & self._masks.bit(index):
+        bit = self._masks.bit(index)
+        if not self._unbegun & bit or not 0 < len(blocks) < self.geometry.block_count(index):
             return False
-        if not 0 < len(blocks) < self.geometry.block_count(index):
+        if self._can_begin and not self._can_begin(index):
             return False
-        if self._can_begin is not None and not self._can_begin(index):
-            return False
-        self._unbegun ^= self._masks.bit(index)
+        self._unbegun ^= bit
         partial = self._begun[index] = PartialPiece(self.geometry, index)
         partial.restore(blocks, source)
         self._open[index] = partial
@@ -322,13 +330,14 @@ class PiecePicker(Generic[PeerT]):
     def piece_verified(self, index: int) -> list[PeerT]:
         """Count a piece as had: it is verified and on disk. Returns the peers that have nothing
         more for us, because it was the last piece that we wanted of them."""
-        self._forget(index)
+        partial = self._forget(index)
         self._suspects.discard(index)
         bit = self._masks.bit(index)
         if not self.have.add(index) or not self._lacking & bit:
             return []
         self._lacking ^= bit
-        self._unbegun ^= self._unbegun & bit
+        if partial is None:
+            self._unbegun ^= bit
         self.missing_count -= 1
         return self._peers.bored_after(index, self._lacking)
 

@@ -171,11 +171,13 @@ class RequestQueue:
         self._pardons += len(requests)
         return requests
 
-    def tick(self, now: float, rate: float) -> list[Request]:
+    def tick(self, now: float, rate: float, *, patience_s: float = SNUB_S) -> list[Request]:
         """Set the depth and return the requests that are lost; call about once a second.
 
-        `rate` is what the peer sends lately, bytes a second. Returned requests must be released to
-        the picker (and are best cancelled); their blocks are welcome if they come after all.
+        `rate` is what the peer sends lately, bytes a second; a peer that sends nothing for
+        `patience_s` is snubbed, and all that it was asked for is lost. Returned requests must be
+        released to the picker (and are best cancelled); their blocks are welcome if they come after
+        all.
         """
         elapsed_s = now - self._ticked_at
         if elapsed_s <= 0:
@@ -183,7 +185,7 @@ class RequestQueue:
         self._ticked_at = now
         self._set_depth(self._blocks * BLOCK_LENGTH / elapsed_s, rate)
         self._blocks = 0
-        if self.outstanding and now - self._active_at >= SNUB_S:
+        if self.outstanding and now - self._active_at >= patience_s:
             lost = self._all()
             self.is_snubbed = True
             self.depth = 1

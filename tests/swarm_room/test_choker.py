@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.swarm.choker import MIN_SLOTS, OPTIMISTIC_S, ROUND_S, UNLIMITED_SLOTS, Choker, Decision
+from engine.swarm.choker import (
+    FIRST_SLOTS,
+    MIN_SLOTS,
+    OPTIMISTIC_S,
+    ROUND_S,
+    UNLIMITED_SLOTS,
+    Choker,
+    Decision,
+)
 
 
 @dataclass(eq=False)
@@ -18,6 +26,9 @@ class Peer:
     is_choked: bool = True
     is_seed: bool = False
     is_snubbed: bool = False
+    comes_last: bool = False
+    owes: bool = False
+    hoards: bool = False
     download_rate: float = 0.0
     upload_rate: float = 0.0
     unchoked_at: float | None = None
@@ -50,6 +61,9 @@ peers_strategy = st.lists(
         is_choked=st.booleans(),
         is_seed=st.booleans(),
         is_snubbed=st.booleans(),
+        comes_last=st.booleans(),
+        owes=st.booleans(),
+        hoards=st.booleans(),
         download_rate=st.floats(0, 1e7),
         upload_rate=st.floats(0, 1e5),
         unchoked_at=st.none() | st.floats(0, 100),
@@ -73,11 +87,12 @@ def test_only_takers_are_unchoked_and_only_so_many(
         assert len(unchoked) <= slots
         idle = [peer for peer in takers if peer.is_choked]
         if len(unchoked) < slots:
-            assert all(peer.is_snubbed for peer in idle), "a slot is idle that somebody could use"
+            assert all(peer.is_snubbed or peer.owes for peer in idle), "a slot is idle"
         if decision.optimistic is not None:
             assert decision.optimistic in unchoked
         for peer in idle:
-            assert choker.has_room(peers, peer) == (len(unchoked) < slots)
+            assert choker.has_room(peers, peer) == (len(unchoked) < slots and not peer.owes)
+        assert seeding or not any(peer.owes for peer in unchoked)
         for peer in peers:
             assert peer in takers or not choker.has_room(peers, peer)
 
@@ -158,6 +173,59 @@ def test_a_seed_serves_everybody_in_turn_and_the_fastest_longer() -> None:
     assert min(counts[peer.name] for peer in peers) >= 6
     assert counts["19"] > 60
     assert counts["18"] > 60
+
+
+@pytest.mark.parametrize("seeding", [True, False])
+def test_who_let_a_turn_go_by_is_unchoked_only_where_nobody_else_waits(seeding: bool) -> None:
+    wasters = [Peer(f"waster {n}", comes_last=True, upload_rate=9e9) for n in range(6)]
+    peers = [*wasters, *(Peer(str(n)) for n in range(8))]
+    for peer in wasters:
+        peer.is_choked, peer.unchoked_at = False, 0.0
+    counts = rounds(Choker(Random(1), slots=4), peers, 12, seeding=seeding)
+    assert not any(peer.name in counts for peer in wasters), "and its turn ends at once"
+    counts = rounds(Choker(Random(1), slots=10), peers, 12, seeding=seeding)
+    assert all(counts[str(n)] == 12 for n in range(8))
+    assert sum(counts[peer.name] for peer in wasters) == 2 * 12
+
+
+def test_who_owes_gets_nothing_while_we_download_and_then_sits_out_a_turn() -> None:
+    debtors = [Peer(f"debtor {n}", owes=True, is_choked=False, unchoked_at=0.0) for n in range(3)]
+    peers = [*debtors, *(Peer(str(n)) for n in range(4))]
+    choker: Choker[Peer] = Choker(Random(1), slots=6)
+    for now in (0.0, 10.0, 20.0):
+        apply(choker.decide(peers, now, seeding=False), now)
+        assert [peer.name for peer in peers if not peer.is_choked] == ["0", "1", "2", "3"]
+    for now in (30.0, 31.0, 45.0, 59.0):
+        apply(choker.decide(peers, now, seeding=True), now)
+        assert all(peer.is_choked for peer in debtors), "its turn to wait"
+    for now in (60.0, 70.0):
+        apply(choker.decide(peers, now, seeding=True), now)
+        assert sum(not peer.is_choked for peer in debtors) == 2, "what others leave"
+    apply(choker.decide(peers, 80.0, seeding=False), 80.0)
+    assert all(peer.is_choked for peer in debtors)
+    debtors[0].owes = False
+    apply(choker.decide(peers, 81.0, seeding=False), 81.0)
+    assert not debtors[0].is_choked, "a debt is paid at any time"
+
+
+def test_who_hoards_what_we_seed_is_unchoked_only_where_nobody_else_waits() -> None:
+    hoarders = [Peer(f"hoarder {n}", hoards=True, upload_rate=9e9) for n in range(6)]
+    peers = [*hoarders, *(Peer(str(n)) for n in range(8))]
+    counts = rounds(Choker(Random(1), slots=4), peers, 12, seeding=True)
+    assert not any(peer.name in counts for peer in hoarders)
+    counts = rounds(Choker(Random(1), slots=10), peers, 12, seeding=True)
+    assert all(counts[str(n)] == 12 for n in range(8))
+    assert sum(counts[peer.name] for peer in hoarders) == 2 * 12
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10_000), st.integers(0, 10**9))
+def test_who_has_few_pieces_gives_them_to_few_at_a_time(a: int, b: int, limit: int) -> None:
+    choker: Choker[Peer] = Choker(Random(1))
+    few, many = (choker.slots([], upload_limit=limit, had=had) for had in sorted((a, b)))
+    assert FIRST_SLOTS <= few <= many <= choker.slots([], upload_limit=limit)
+    assert choker.slots([], had=0) == FIRST_SLOTS
+    assert choker.slots([], had=100) == UNLIMITED_SLOTS
+    assert Choker[Peer](Random(1), slots=7).slots([], had=0) == 7, "what a user says"
 
 
 def test_a_turn_is_not_cut_short() -> None:

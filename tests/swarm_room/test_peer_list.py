@@ -13,6 +13,7 @@ from engine.swarm.peer_list import (
     LAST_RETRY_S,
     MAX_FAILURES,
     RECONNECT_S,
+    UNFIT_FOR_PRIVATE,
     PeerList,
     PeerSource,
 )
@@ -111,6 +112,13 @@ def test_a_manual_address_is_never_forgotten() -> None:
     for number in range(100):
         fail(peers, address(0), number * 1e5)
     assert peers.next_try_at() <= 99e5 + 1.2 * LAST_RETRY_S
+
+
+def test_a_manual_address_that_is_only_starting_is_tried_again_within_seconds() -> None:
+    peers = PeerList(Random(1))
+    peers.add(address(0), MANUAL, 0.0)
+    fail(peers, address(0), 0.0)
+    assert peers.next_try_at() <= 1.2 * RECONNECT_S
 
 
 def test_naming_an_address_by_hand_retries_it_at_once() -> None:
@@ -254,3 +262,33 @@ def test_who_is_set_aside_has_not_failed_and_can_be_recalled() -> None:
     assert peers.candidates(61.0, 9) == [address(1)]
     peers.set_aside(address(7), 0.0)
     assert address(7) not in peers
+
+
+def test_a_private_torrent_forgets_what_was_not_from_its_trackers() -> None:
+    peers = listing(3)
+    for number, source in enumerate((PeerSource.PEX, PeerSource.LSD, PeerSource.DHT, MANUAL)):
+        peers.add(address(100 + number), source, 0.0)
+    peers.forget_sources(UNFIT_FOR_PRIVATE)
+    assert set(peers.endpoints()) == {address(0), address(1), address(2), address(103)}
+    assert peers.learned == {TRACKER: 3, MANUAL: 1}
+
+
+def test_an_address_is_untried_until_it_is_dialled() -> None:
+    peers = listing(2)
+    assert peers.is_untried(address(0))
+    peers.dialling(address(0), 0.0)
+    peers.connected(address(1), 0.0)
+    assert not any(peers.is_untried(address(number)) for number in range(3))
+
+
+def test_how_a_peer_was_spoken_with_is_remembered() -> None:
+    peers = listing(2)
+    peers.speaks(address(0), encrypted=True)
+    peers.speaks(address(9), encrypted=True)
+    assert [peers.encrypts(address(number)) for number in (0, 1, 9)] == [True, None, None]
+    peers.dialling(address(0), 0.0)
+    peers.disconnected(address(0), 1.0, failed=True)
+    assert peers.encrypts(address(0)) is True
+    peers.speaks(address(0), encrypted=False)
+    assert peers.encrypts(address(0)) is False
+    assert address(9) not in peers

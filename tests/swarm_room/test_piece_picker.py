@@ -73,12 +73,31 @@ def test_a_piece_is_asked_for_in_order_and_the_last_block_is_shorter() -> None:
     assert owner.pick(seed, 3) == []
 
 
-def test_begun_pieces_come_first_and_peers_share_them() -> None:
+def test_the_first_pieces_are_shared_so_that_they_are_whole_soon() -> None:
     owner = Owner()
-    first, second = owner.peer("first"), owner.peer("second")
+    first, second = owner.peer("first", range(6)), owner.peer("second", range(6))
     begun = owner.pieces_of(first, 1)
     assert owner.pieces_of(second, 3) == begun * 3
     assert len(owner.begun) == 1
+
+
+def test_a_seed_is_asked_for_new_pieces_before_it_helps_with_those_of_others() -> None:
+    owner = Owner()
+    peer, seed = owner.peer("peer", range(6)), owner.peer("seed")
+    (begun,) = owner.pieces_of(peer, 1)
+    assert begun not in owner.pieces_of(seed, 2 * BLOCKS)
+
+
+def test_with_many_begun_pieces_a_seed_helps_first() -> None:
+    owner = Owner()
+    seed = owner.peer("seed")
+    peers = [owner.peer(f"peer {n}", range(n, n + 1)) for n in range(3)]
+    for peer in peers:
+        owner.pieces_of(peer, 1)
+    for peer in peers:
+        owner.picker.peer_removed(peer)
+    begun = set(owner.begun)
+    assert set(owner.pieces_of(seed, 2)) <= begun
 
 
 def test_a_slow_peer_takes_a_piece_of_its_own_while_there_are_buffers() -> None:
@@ -261,6 +280,23 @@ def test_a_piece_that_failed_is_left_to_one_peer() -> None:
     assert owner.pieces_of(second, 4) == [0] * 4
 
 
+def test_the_end_game_leaves_a_piece_that_failed_to_one_peer_too() -> None:
+    """Else a corrupter would have a share in it each time, and would never be found out."""
+    owner = Owner(have=set(range(1, PIECES)))
+    honest, corrupter = owner.peer("honest", {0}), owner.peer("corrupter", {0})
+    for peer in (honest, corrupter):
+        for block in owner.pick(peer, 2):
+            owner.picker.received(peer, *block)
+    owner.picker.piece_failed(0)
+    asked = owner.pick(corrupter, 9)
+    assert len(asked) == BLOCKS
+    assert owner.picker.is_end_game
+    assert owner.pick(honest, 9) == []
+    owner.picker.received(corrupter, *asked[0])
+    owner.picker.release(corrupter, asked[1:])  # it stopped sending
+    assert owner.pieces_of(honest, 9) == [0] * 3
+
+
 def test_a_piece_is_taken_up_again_with_the_blocks_of_an_earlier_life() -> None:
     owner = Owner(have={5}, buffers=1)
     seed = owner.peer("seed")
@@ -293,3 +329,15 @@ def test_a_torrent_without_pieces_is_finished() -> None:
     assert picker.pick("peer", Bitfield(0), 5) == []
     assert not picker.is_interesting(Bitfield(0))
     picker.peer_removed("peer")
+
+
+def test_urgent_pieces_are_begun_before_rarer_ones() -> None:
+    owner = Owner(have=set(range(4)))
+    seed = owner.peer("seed")
+    urgent = Bitfield(PIECES)
+    for index in (7, 9):
+        urgent.add(index)
+    owner.picker.set_wanted(None, urgent)
+    asked = list(dict.fromkeys(owner.pieces_of(seed, 3 * BLOCKS)))
+    assert set(asked[:2]) == {7, 9}
+    assert len(asked) == 3, "then the others"

@@ -148,6 +148,15 @@ def test_a_peer_that_says_nothing_is_snubbed_and_may_come_back() -> None:
     assert queue.room(70.0) == START_DEPTH
 
 
+def test_patience_can_be_shorter() -> None:
+    queue = RequestQueue(0.0)
+    queue.requested([(0, 0, BLOCK_LENGTH)], 0.0)
+    assert queue.tick(7.0, 0.0, patience_s=8.0) == []
+    assert queue.tick(8.0, 0.0, patience_s=8.0) == [(0, 0, BLOCK_LENGTH)]
+    assert queue.is_snubbed
+    assert queue.received(0, 0, 9.0)  # late, and welcome
+
+
 def test_an_idle_peer_is_not_snubbed() -> None:
     queue = RequestQueue(0.0)
     queue.requested(blocks(0, 1), 0.0)
