@@ -33,6 +33,8 @@ class AnnounceEvent(StrEnum):
     STARTED = "started"
     COMPLETED = "completed"
     STOPPED = "stopped"
+    PAUSED = "paused"
+    """BEP 21: a regular one of a peer that lacks something and wants nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,10 @@ class AnnounceRequest:
     """32 random bits that stay the same while a torrent runs, on every address (BEP 7)."""
     tracker_id: bytes = b""
     """What this tracker's last reply gave."""
+    supports_encryption: bool = False
+    """Peers that speak encrypted (MSE/PE) may be told of us as one of them."""
+    requires_encryption: bool = False
+    """Other peers are of no use to us."""
     ip: str | None = None
     """The address to list instead of the one we speak from; most trackers do not listen to it."""
     ipv4: str | None = None

@@ -96,10 +96,6 @@ class AnnounceSchedule:
     def is_due(self, now: float) -> bool:
         return self._in_flight is None and now >= self.next_at
 
-    def may_announce(self, now: float) -> bool:
-        """Say whether it could be asked for peers now, due or not."""
-        return self._running and self._in_flight is None and now >= self.earliest_at
-
     def start(self, now: float) -> None:
         """Owe it a `started`. A `stopped` that was not delivered is not owed any more."""
         if self._running:

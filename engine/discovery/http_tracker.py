@@ -51,6 +51,10 @@ def announce_url(url: str, request: AnnounceRequest) -> str:
     ]
     if request.event:
         parameters.append(("event", request.event.value))
+    if request.supports_encryption:
+        parameters.append(("supportcrypto", 1))
+    if request.requires_encryption:
+        parameters.append(("requirecrypto", 1))
     if request.tracker_id:
         parameters.append(("trackerid", quote_from_bytes(request.tracker_id, safe="")))
     for name in ("ip", "ipv4", "ipv6"):

@@ -45,6 +45,7 @@ _EVENTS = {
     AnnounceEvent.COMPLETED: 1,
     AnnounceEvent.STARTED: 2,
     AnnounceEvent.STOPPED: 3,
+    AnnounceEvent.PAUSED: 0,
 }
 _HEAD = struct.Struct(">QII")
 _REPLY_HEAD_BYTES = 8
@@ -68,6 +69,17 @@ def tracker_address(url: str) -> tuple[str, int]:
     if parts.scheme != "udp" or not host or not port:
         raise TrackerReplyError("a UDP tracker's URL is udp://HOST:PORT")
     return host, port
+
+
+def connect_question(transaction: int) -> bytes:
+    """The datagram that asks a tracker for a connection."""
+    return _HEAD.pack(_PROTOCOL_ID, _CONNECT, transaction)
+
+
+def is_connect_answer(datagram: bytes | memoryview, transaction: int) -> bool:
+    """True for what a tracker says to `connect_question`."""
+    expected = _CONNECT.to_bytes(4, "big") + transaction.to_bytes(4, "big")
+    return len(datagram) >= 16 and bytes(datagram[:8]) == expected
 
 
 class Connection(NamedTuple):

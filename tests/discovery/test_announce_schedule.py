@@ -111,8 +111,7 @@ def test_a_shorter_floor_may_be_given() -> None:
 def test_wanted_announces_wait_for_the_min_interval() -> None:
     schedule = _working(0.0, AnnounceReply(interval_s=1800, min_interval_s=600))
     assert schedule.want(10.0) == schedule.next_at == 600.0
-    assert not schedule.may_announce(599.0)
-    assert schedule.may_announce(600.0)
+    assert schedule.earliest_at == 600.0
     assert schedule.want(700.0) == 600.0
     assert _say(schedule, 700.0, REPLY) is NONE
     assert schedule.want(900.0) == 900.0

@@ -71,6 +71,16 @@ def test_an_announce_is_encoded_exactly() -> None:
     )
 
 
+def test_trackers_hear_what_we_want_of_encryption() -> None:
+    """As Vuze has it, and who knows the words gives those peers that fit."""
+    plain = announce_url("http://t/a", REQUEST)
+    assert "crypto" not in plain
+    able = dataclasses.replace(REQUEST, supports_encryption=True)
+    assert announce_url("http://t/a", able).endswith("&supportcrypto=1")
+    strict = dataclasses.replace(able, requires_encryption=True)
+    assert announce_url("http://t/a", strict).endswith("&supportcrypto=1&requirecrypto=1")
+
+
 def test_what_is_not_always_sent() -> None:
     request = dataclasses.replace(
         REQUEST,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import NamedTuple
 
 from engine.core.compact import Endpoint
@@ -54,27 +53,3 @@ def is_possible(host: bytes) -> bool:
     if host[:12] == _MAPPED_PREFIX or host == bytes(16):
         return False
     return host[0] != 0xFF
-
-
-@lru_cache(4096)
-def is_local(host: str) -> bool:
-    """Say whether an address is of a local network: private, shared, link-local or loopback."""
-    if ":" in host:
-        packed = socket.inet_pton(socket.AF_INET6, host)
-        is_link_local = packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
-        return is_link_local or packed[0] & 0xFE == 0xFC or packed == bytes(15) + b"\x01"
-    packed = socket.inet_pton(socket.AF_INET, host)
-    return (
-        packed[0] in {10, 127}
-        or (packed[0] == 172 and packed[1] & 0xF0 == 16)
-        or (packed[0] == 100 and packed[1] & 0xC0 == 64)
-        or packed[:2] in {b"\xa9\xfe", b"\xc0\xa8"}
-    )
-
-
-@lru_cache(4096)
-def network_of(host: str) -> bytes:
-    """The network that one owner has of an address: its /24, or its /64 of IPv6."""
-    if ":" in host:
-        return socket.inet_pton(socket.AF_INET6, host)[:8]
-    return socket.inet_pton(socket.AF_INET, host)[:3]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.discovery.dht.contact import Contact, is_local
+from engine.core.scope import is_local
+from engine.discovery.dht.contact import Contact
 from engine.discovery.dht.messages import Reply
 
 

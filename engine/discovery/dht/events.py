@@ -55,6 +55,14 @@ class AddressLearned:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """Who was asked by `ping` says who it is."""
+
+    endpoint: Endpoint
+    node_id: NodeId
+
+
+@dataclass(frozen=True, slots=True)
 class NodeIdChanged:
     """Our id follows from our address now (BEP 42)."""
 
@@ -62,5 +70,11 @@ class NodeIdChanged:
 
 
 Event: TypeAlias = (
-    PeersFound | LookupFinished | Joined | ContactsNeeded | AddressLearned | NodeIdChanged
+    PeersFound
+    | LookupFinished
+    | Joined
+    | ContactsNeeded
+    | AddressLearned
+    | Answered
+    | NodeIdChanged
 )

@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 from engine.core.compact import Endpoint
 from engine.core.rates import TokenBucket
-from engine.discovery.dht.contact import is_local, network_of
+from engine.core.scope import is_local, network_of
 
 QUERIES_PER_S = 10.0
 BURST = 60.0

@@ -16,7 +16,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from engine.core.compact import Endpoint
-from engine.discovery.dht.contact import Contact, is_local, network_of
+from engine.core.scope import is_local, network_of
+from engine.discovery.dht.contact import Contact
 from engine.discovery.dht.messages import Body, Reply
 from engine.discovery.dht.node_id import NodeId, is_bound_to
 from engine.discovery.dht.purpose import Purpose

@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from engine.core.address_votes import AddressVotes
 from engine.core.compact import Endpoint
 from engine.discovery.dht import krpc
-from engine.discovery.dht.address_votes import AddressVotes
 from engine.discovery.dht.contact import Contact
 from engine.discovery.dht.counters import Counters
 from engine.discovery.dht.credibility import credible
 from engine.discovery.dht.events import (
     AddressLearned,
+    Answered,
     ContactsNeeded,
     Event,
     Joined,
@@ -153,9 +154,10 @@ class DhtNode:
         self._upkeep.joining(now, is_fresh_start=True)
         self._join(now)
 
-    def ping(self, endpoint: Endpoint, now: float) -> None:
-        """Make acquaintance, as with the node that a peer's PORT message names."""
-        if endpoint.is_ipv6 == self.is_ipv6 and self.table.find(endpoint) is None:
+    def ping(self, endpoint: Endpoint, now: float, *, again: bool = False) -> None:
+        """Make acquaintance, as with the node that a peer's PORT message names; `again`: also with
+        one that is known. An answer is told as Answered."""
+        if endpoint.is_ipv6 == self.is_ipv6 and (again or self.table.find(endpoint) is None):
             self._ask(Outgoing(endpoint, None, Ping()), None, now)
 
     def start_lookup(self, purpose: Purpose, now: float) -> int:
@@ -246,6 +248,8 @@ class DhtNode:
         self._last_reply_at = now
         asked = found.context
         is_expected = asked.expected_id in {None, reply.sender}
+        if asked.running is None and asked.expected_id is None:
+            self._events.append(Answered(source, reply.sender))
         if is_expected or self.table.find(source) is not None:
             self.table.replied(Contact(reply.sender, source), now)
         if not is_expected or reply.sender == self.node_id:

@@ -12,8 +12,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from engine.core.compact import Endpoint
+from engine.core.scope import is_local
 from engine.discovery.dht.bloom import BloomFilter
-from engine.discovery.dht.contact import is_local
 from engine.discovery.dht.key_pool import KeyPool
 
 if TYPE_CHECKING:

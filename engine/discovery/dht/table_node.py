@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from engine.discovery.dht.contact import Contact, is_local, network_of
+from engine.core.scope import is_local, network_of
+from engine.discovery.dht.contact import Contact
 
 FRESH_S = 900.0
 """A node that was heard within this time is good; after it, questionable."""

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.compact import Endpoint
-from engine.discovery.dht.contact import Contact, is_local, network_of, pack_nodes, unpack_nodes
+from engine.core.scope import network_of
+from engine.discovery.dht.contact import Contact, pack_nodes, unpack_nodes
 from engine.discovery.dht.node_id import NodeId
 from engine.errors import ProtocolError
 
@@ -41,20 +42,6 @@ def test_impossible_addresses_are_left_out(host: str) -> None:
 
 def test_port_zero_is_left_out() -> None:
     assert unpack_nodes(pack_nodes([Contact(ID, Endpoint("1.2.3.4", 0))]), ipv6=False) == []
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [
-        *((host, True) for host in ("10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1")),
-        *((host, True) for host in ("169.254.1.1", "127.0.0.1", "100.64.0.1", "100.127.1.1")),
-        *((host, True) for host in ("::1", "fe80::1", "fd00::1", "fc00::1")),
-        *((host, False) for host in ("11.0.0.1", "172.15.0.1", "172.32.0.1", "192.169.0.1")),
-        *((host, False) for host in ("100.63.0.1", "100.128.0.1", "2001:db8::1", "fec0::1")),
-    ],
-)
-def test_local_networks(host: str, expected: bool) -> None:
-    assert is_local(host) is expected
 
 
 def test_networks_of_one_owner() -> None:

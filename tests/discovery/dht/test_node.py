@@ -12,6 +12,7 @@ from engine.discovery.dht import krpc
 from engine.discovery.dht.contact import Contact
 from engine.discovery.dht.events import (
     AddressLearned,
+    Answered,
     ContactsNeeded,
     Joined,
     LookupFinished,
@@ -246,8 +247,11 @@ def test_a_peers_port_message_makes_an_acquaintance() -> None:
     (query,) = _sent(node)
     _answer(node, query, ENTRY_ID, 0.1)
     assert [each.contact for each in node.table] == [Contact(ENTRY_ID, ENTRY)]
+    assert node.events() == [Answered(ENTRY, ENTRY_ID)]
     node.ping(ENTRY, 0.2)
     assert _sent(node) == []
+    node.ping(ENTRY, 0.2, again=True)
+    assert len(_sent(node)) == 1
 
 
 def test_error_answers_end_the_wait_without_a_failure() -> None:
