@@ -23,6 +23,7 @@ from engine.discovery.http_tracker import (
     scrape_url,
 )
 from engine.errors import TrackerError, TrackerReplyError, TrackerUnreachable
+from engine.net.route import Route
 
 if TYPE_CHECKING:
     import ssl
@@ -46,21 +47,20 @@ T = TypeVar("T")
 class HttpTrackerClient:
     """Announces and scrapes over http and https. Must be closed by whoever made it.
 
-    It uses no proxy, cookie or password of the environment. With a `local_host` it speaks from that
-    address or not at all, and only in its family.
+    It uses no proxy, cookie or password of the environment.
     """
 
     def __init__(
         self,
+        route: Route,
         *,
-        local_host: str | None = None,
         timeout_s: float = TIMEOUT_S,
         user_agent: str = USER_AGENT,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """`timeout_s` bounds a whole exchange with its redirects; `tls` replaces the system's
         certificates."""
-        self._local_host = local_host
+        self._route = route
         self._timeout_s = timeout_s
         self._user_agent = user_agent
         self._tls = tls
@@ -94,16 +94,18 @@ class HttpTrackerClient:
     def _open_session(self) -> aiohttp.ClientSession:
         import aiohttp
 
+        from engine.net.http_connector import connector
+
         if self._is_closed:
             raise TrackerUnreachable("the client is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=connector(
+                    self._route,
                     limit=0,
-                    local_addr=None if self._local_host is None else (self._local_host, 0),
-                    ttl_dns_cache=_NAME_CACHE_S,
                     keepalive_timeout=_KEEP_ALIVE_S,
-                    ssl=True if self._tls is None else self._tls,
+                    tls=self._tls,
+                    name_cache_s=_NAME_CACHE_S,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": self._user_agent, "Accept-Encoding": "gzip"},

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import socket
 from collections.abc import Callable
 
 from engine.core.compact import Endpoint, endpoint
-from engine.errors import InputError
+from engine.net.route import Route
 
-_BACKLOG = 512
 _ACCEPTS_PER_TURN = 32
-_ANY = ("", "0.0.0.0", "*")
 _OUT_OF_DESCRIPTORS_PAUSE_S = 1.0
 
 
@@ -21,9 +18,13 @@ class Listener:
     """Listens until closed; each accepted socket goes to `accepted`, non-blocking."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, accepted: Callable[[socket.socket], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        accepted: Callable[[socket.socket], None],
+        route: Route,
     ) -> None:
         self._loop = loop
+        self._route = route
         self._accepted = accepted
         self._sockets: list[socket.socket] = []
         self._port = 0
@@ -38,40 +39,15 @@ class Listener:
         last announce names the peer by it."""
         return self._port
 
-    def open(self, host: str, port: int) -> None:
-        """Listen on `host`:`port`; an empty host or 0.0.0.0 means every address of both families,
-        port 0 any free one. Raises InputError."""
-        if host in _ANY:
-            first = self._bind(socket.AF_INET, "0.0.0.0", port)
-            self._sockets = [first]
-            # A machine without IPv6, or with the port taken there, still listens on IPv4.
-            with contextlib.suppress(InputError):
-                self._sockets.append(self._bind(socket.AF_INET6, "::", first.getsockname()[1]))
-        else:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._sockets = [self._bind(family, host, port)]
+    def open(self, port: int) -> None:
+        """Listen on `port` wherever the route lets us be reached, and nowhere else any more; 0 is
+        any free one. Raises InputError, and then nothing changed."""
+        sockets = self._route.listening(port)
+        self.close()
+        self._sockets = sockets
         self._port = int(self._sockets[0].getsockname()[1])
         for sock in self._sockets:
             self._loop.add_reader(sock.fileno(), self._on_readable, sock)
-
-    def _bind(self, family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-        try:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-        except OSError as error:
-            raise InputError(f"cannot listen on {host}: {error.strerror}") from error
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind((host, port))
-            sock.listen(_BACKLOG)
-        except OSError as error:
-            sock.close()
-            raise InputError(
-                f"cannot listen on {host} port {port}: {error.strerror or error}"
-            ) from error
-        return sock
 
     def _on_readable(self, sock: socket.socket) -> None:
         for _ in range(_ACCEPTS_PER_TURN):
@@ -86,6 +62,7 @@ class Listener:
                     self._loop.call_later(_OUT_OF_DESCRIPTORS_PAUSE_S, self._listen_again, sock)
                 return
             accepted.setblocking(False)
+            self._route.accepted(accepted)
             self._accepted(accepted)
 
     def _listen_again(self, sock: socket.socket) -> None:

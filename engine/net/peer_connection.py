@@ -5,6 +5,7 @@ nothing in it outlives `on_data`. Writes are gathered: many small messages, or t
 whole batch of blocks, leave in one `sendmsg`. Nothing here knows what the bytes mean.
 
         recv_into ──► [ shared receive buffer ] ──► handler.on_data(view)
+        expect() ──► the kernel wakes us when the rest of a block is there, not for each segment
         write() ──► [ view, view, view … ] ──► sendmsg, as far as the kernel takes it
 """
 
@@ -17,34 +18,25 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Protocol
 
 from engine.core.compact import Endpoint, endpoint
 from engine.errors import PeerError
+from engine.net.connection import (
+    LOW_WATERMARK_BYTES,
+    RECEIVE_BUFFER_BYTES,
+    ConnectionHandler,
+    Encryption,
+    Transport,
+)
 
-RECEIVE_BUFFER_BYTES = 1024 * 1024
 _ERROR = socket.SOL_SOCKET, socket.SO_ERROR
 _IOV_MAX = 512
 """Buffers for one sendmsg; Linux takes 1024."""
-
-LOW_WATERMARK_BYTES = 256 * 1024
-"""Below this the handler is asked for more to send."""
-
-
-class ConnectionHandler(Protocol):
-    """What a connection tells its owner. A PeerError raised in `on_data` closes the connection."""
-
-    def on_data(self, data: memoryview) -> None:
-        """Take all of `data`; it is reused after the return."""
-
-    def on_writable(self) -> None:
-        """Send more: what waits has fallen below LOW_WATERMARK_BYTES."""
-
-    def on_closed(self, error: Exception | None) -> None:
-        """The connection is gone; None: closed in good order. Called once."""
-
-    def read_quota(self) -> int:
-        """Bytes that may be read now; 0 leaves the rest in the kernel until `resume_reading`."""
+_MOST_AT_ONCE = 17 * 1024
+"""Bytes that a wake-up is put off for: a block and its header, which even a slow peer sends in some
+seconds."""
+_WORTH_WAITING = 2 * 1024
+"""Fewer are a segment or two, and not worth a system call."""
 
 
 class PeerConnection:
@@ -59,6 +51,7 @@ class PeerConnection:
         "_pending",
         "_reading",
         "_socket",
+        "_waits_for",
         "_writing",
         "bytes_received",
         "bytes_sent",
@@ -66,13 +59,23 @@ class PeerConnection:
         "pending_bytes",
         "remote",
     )
+    transport = Transport.TCP
+    encryption = Encryption.NONE
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, buffer: memoryview):
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        buffer: memoryview,
+        remote: Endpoint | None = None,
+    ) -> None:
+        """`remote` is who is at the other end, where that is not whom the socket is connected to.
+        Raises OSError if it is connected no more."""
         name = sock.getpeername()
         sock.setblocking(False)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.remote: Endpoint = endpoint(name[0], name[1])
+        self.remote: Endpoint = remote or endpoint(name[0], name[1])
         self.pending_bytes = 0
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -84,6 +87,7 @@ class PeerConnection:
         self._handler: ConnectionHandler | None = None
         self._pending: deque[tuple[memoryview, Callable[[], None] | None]] = deque()
         self._reading = False
+        self._waits_for = 1
         self._writing = False
         self._flush_scheduled = False
 
@@ -103,6 +107,16 @@ class PeerConnection:
         if not self._reading and not self.is_closed:
             self._reading = True
             self._loop.add_reader(self._fd, self._on_readable)
+
+    def expect(self, count: int) -> None:
+        """Of a peer that sends slowly each segment would cost a turn of the loop and a read: that
+        is ten for a block, and what a crowd of peers costs most."""
+        count = min(count, _MOST_AT_ONCE) if count > _WORTH_WAITING else 1
+        if count // 2 < self._waits_for <= count or self.is_closed:
+            return  # woken a little early: not worth a system call either
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+            self._waits_for = count
 
     def _on_readable(self) -> None:
         handler = self._handler

@@ -9,6 +9,7 @@ from engine.core.identifiers import InfoHash
 from engine.discovery.announce import AnnounceReply, AnnounceRequest, ScrapeReply
 from engine.errors import TrackerReplyError
 from engine.net.http_tracker_client import HttpTrackerClient
+from engine.net.route import Route
 from engine.net.udp_tracker_client import UdpTrackerClient
 
 if TYPE_CHECKING:
@@ -18,21 +19,21 @@ if TYPE_CHECKING:
 class TrackerClient:
     """One for the whole engine; limits on how much is asked at once are its owner's.
 
-    Must be closed. With a `local_host` it speaks from that address or not at all; 0.0.0.0 and ::
-    hold it to one family, so that two clients announce a host to trackers in both (BEP 7).
+    Must be closed. Two of them, with routes that are held to one family each, announce a host to
+    trackers in both (BEP 7).
     """
 
     def __init__(
         self,
+        route: Route,
         *,
-        local_host: str | None = None,
         tls: ssl.SSLContext | None = None,
         http: HttpTrackerClient | None = None,
         udp: UdpTrackerClient | None = None,
     ) -> None:
-        """`http` and `udp`, closed with this one, stand in for those made with `local_host`."""
-        self._http = http or HttpTrackerClient(local_host=local_host, tls=tls)
-        self._udp = udp or UdpTrackerClient(local_host=local_host)
+        """`http` and `udp`, closed with this one, stand in for those made with `route`."""
+        self._http = http or HttpTrackerClient(route, tls=tls)
+        self._udp = udp or UdpTrackerClient(route)
 
     async def announce(self, url: str, request: AnnounceRequest) -> AnnounceReply:
         """Announce to the tracker at `url`. Raises TrackerError."""

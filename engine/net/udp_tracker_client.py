@@ -7,10 +7,8 @@ import contextlib
 import functools
 import random
 import socket
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
-
-import asyncio_dgram
 
 from engine.core.identifiers import InfoHash
 from engine.discovery.announce import AnnounceReply, AnnounceRequest, ScrapeReply
@@ -23,9 +21,16 @@ from engine.discovery.udp_tracker import (
     ScrapeQuestion,
     UdpExchange,
     UdpQuestion,
+    connect_question,
+    is_connect_answer,
     tracker_address,
 )
 from engine.errors import TrackerError, TrackerReplyError, TrackerUnreachable
+from engine.net import relay_names
+from engine.net.names import literal
+from engine.net.route import Route
+from engine.net.udp_endpoint import UdpEndpoint
+from engine.net.udp_tracker_socket import RelayedTrackerSocket, UdpTrackerSocket
 
 NAME_CACHE_S = 300.0
 FAILED_NAME_CACHE_S = 30.0
@@ -34,7 +39,8 @@ OTHER_FAMILY_DELAY_S = 2.0
 """A tracker that is silent so long on one of its families is asked on the other too."""
 
 _MAX_CACHED = 1000
-_INBOX = 4
+_FAMILIES = {socket.AF_INET: frozenset((False,)), socket.AF_INET6: frozenset((True,))}
+"""As a route tells of those that changed; the socket of a relay has none."""
 
 T = TypeVar("T")
 
@@ -58,31 +64,32 @@ class _Names(NamedTuple):
 
 
 class UdpTrackerClient:
-    """Announces and scrapes over UDP. Must be closed by whoever made it.
-
-    With a `local_host` it speaks from that address or not at all, and only in its family.
-    """
+    """Announces and scrapes over UDP. Must be closed by whoever made it."""
 
     def __init__(
         self,
+        route: Route,
         *,
-        local_host: str | None = None,
+        udp: UdpEndpoint | None = None,
         first_timeout_s: float = FIRST_TIMEOUT_S,
         attempts: int = ATTEMPTS,
         other_family_delay_s: float = OTHER_FAMILY_DELAY_S,
     ) -> None:
-        """A datagram is repeated after `first_timeout_s`, then after twice that, `attempts` in
-        all; see UdpExchange."""
-        self._local_host = local_host
+        """A datagram is repeated after `first_timeout_s`, then after twice that, `attempts` in all;
+        see UdpExchange. `udp` is the port whose datagrams a proxy relays; used if there is one."""
+        self._route = route
+        self._relayed = udp if route.proxy is not None else None
         self._first_timeout_s = first_timeout_s
         self._attempts = attempts
         self._other_family_delay_s = other_family_delay_s
         # Transaction ids are what keeps strangers from answering: they must not be guessable.
         self._rng = random.SystemRandom()
-        self._sockets: dict[socket.AddressFamily, _Socket] = {}
+        self._sockets: dict[socket.AddressFamily, UdpTrackerSocket | RelayedTrackerSocket] = {}
         self._connections: dict[tuple[str, int], Connection] = {}
         self._names: dict[tuple[str, int], _Names] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._is_closed = False
+        route.on_change.append(self._on_another_way)
 
     async def announce(self, url: str, request: AnnounceRequest) -> AnnounceReply:
         """Announce to the tracker at udp://HOST:PORT. Raises TrackerError."""
@@ -103,10 +110,23 @@ class UdpTrackerClient:
     async def close(self) -> None:
         """Close the sockets; whoever still waits for an answer gets TrackerUnreachable."""
         self._is_closed = True
-        sockets = list(self._sockets.values())
-        self._sockets.clear()
-        for each in sockets:
-            await each.close()
+        if self._on_another_way in self._route.on_change:
+            self._route.on_change.remove(self._on_another_way)
+        self._end(self._sockets)
+        await asyncio.gather(*self._ending)
+
+    def _on_another_way(self, changed: frozenset[bool]) -> None:
+        """A socket of a way that is gone is of no use for the next one; nor is a connection id,
+        which is good for the address that it was asked for from."""
+        self._end([each for each in self._sockets if changed & _FAMILIES.get(each, frozenset())])
+        self._connections.clear()
+        self._names.clear()
+
+    def _end(self, families: Iterable[socket.AddressFamily]) -> None:
+        for family in list(families):
+            ending = asyncio.create_task(self._sockets.pop(family).close())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
     async def _ask(self, url: str, question: Callable[[bool], UdpQuestion[T]]) -> T:
         addresses = await self._look_up(*tracker_address(url))
@@ -125,17 +145,16 @@ class UdpTrackerClient:
         if names is None or loop.time() >= names.expires_at:
             try:
                 async with asyncio.timeout(NAME_TIMEOUT_S):
-                    found = await loop.getaddrinfo(
-                        host, port, family=self._family(), type=socket.SOCK_DGRAM
-                    )
+                    found = await self._find(host, port)
             except UnicodeError as error:
                 raise TrackerReplyError(f"{host!r} is no name of a host") from error
-            except OSError:
+            except OSError as error:
+                if waiting := self._route.waiting:
+                    raise TrackerUnreachable(waiting) from error  # which says nothing of the name
                 found = []
             by_family: dict[int, _Address] = {}
-            for family, _, _, _, sockaddr in found:
-                if family in (socket.AF_INET, socket.AF_INET6):
-                    by_family.setdefault(family, _Address(family, sockaddr))
+            for family, sockaddr in found:
+                by_family.setdefault(family, _Address(family, sockaddr))
             kept_s = NAME_CACHE_S if by_family else FAILED_NAME_CACHE_S
             names = _Names(list(by_family.values()), loop.time() + kept_s)
             _make_room(self._names)
@@ -144,10 +163,24 @@ class UdpTrackerClient:
             raise TrackerUnreachable(f"no such host: {host}")
         return names.addresses
 
-    def _family(self) -> socket.AddressFamily:
-        if self._local_host is None:
-            return socket.AF_UNSPEC
-        return socket.AF_INET6 if ":" in self._local_host else socket.AF_INET
+    def _why_no_relay(self) -> str:
+        proxy = self._route.proxy
+        return "" if proxy is None else proxy.why_no_relay
+
+    async def _find(self, host: str, port: int) -> Sequence[tuple[socket.AddressFamily, Any]]:
+        if self._relayed is None or self._route.looks_up_names or literal(host) is not None:
+            return await self._route.look_up(host, port, socket.SOCK_DGRAM)
+        transaction = self._rng.getrandbits(32)
+        if not self._relayed.families:
+            raise TrackerUnreachable(f"no UDP through the proxy: {self._why_no_relay()}")
+        found = await relay_names.find(
+            self._relayed,
+            host,
+            port,
+            connect_question(transaction),
+            lambda answer: is_connect_answer(answer, transaction),
+        )
+        return [(socket.AF_INET6 if found.is_ipv6 else socket.AF_INET, tuple(found))]
 
     async def _exchange(self, address: _Address, question: UdpQuestion[T]) -> T:
         loop = asyncio.get_running_loop()
@@ -173,7 +206,7 @@ class UdpTrackerClient:
                     async with asyncio.timeout_at(exchange.next_at):
                         answer = await inbox.get()
                         if answer is None:
-                            raise TrackerUnreachable("the client is closed")
+                            raise TrackerUnreachable("the socket is closed")
                         exchange.received(answer, loop.time())
         return exchange.reply
 
@@ -188,13 +221,21 @@ class UdpTrackerClient:
         elif borrowed is not None and self._connections.get(address.key) is borrowed:
             del self._connections[address.key]
 
-    async def _socket(self, family: socket.AddressFamily) -> _Socket:
+    async def _socket(
+        self, family: socket.AddressFamily
+    ) -> UdpTrackerSocket | RelayedTrackerSocket:
         if self._is_closed:
             raise TrackerUnreachable("the client is closed")
+        if self._relayed is not None:
+            family = socket.AF_UNSPEC
         opened = self._sockets.get(family)
         if opened is None:
-            any_host = "::" if family == socket.AF_INET6 else "0.0.0.0"
-            opened = self._sockets[family] = _Socket(family, self._local_host or any_host)
+            opened = (
+                UdpTrackerSocket(family, self._route)
+                if self._relayed is None
+                else RelayedTrackerSocket(self._relayed, self._why_no_relay)
+            )
+            self._sockets[family] = opened
         try:
             await opened.open()
         except OSError as error:
@@ -202,103 +243,6 @@ class UdpTrackerClient:
                 del self._sockets[family]
             raise TrackerUnreachable(f"no UDP socket: {error.strerror or error}") from error
         return opened
-
-
-class _Waiter(NamedTuple):
-    """An exchange, and where it finds the datagrams that it expects; None = closed."""
-
-    exchange: UdpExchange[Any]
-    inbox: asyncio.Queue[bytes | None]
-
-
-class _Socket:
-    """One UDP socket that hands each datagram to the exchange that waits for it."""
-
-    def __init__(self, family: socket.AddressFamily, local_host: str) -> None:
-        self._family = family
-        self._local_host = local_host
-        self._stream: Any = None
-        self._receiving: asyncio.Task[None] | None = None
-        self._opening = asyncio.Lock()
-        self._waiters: dict[tuple[str, int], list[_Waiter]] = {}
-
-    async def open(self) -> None:
-        """Open the socket unless it is. Raises OSError."""
-        async with self._opening:
-            if self._stream is not None:
-                return
-            sock = socket.socket(self._family, socket.SOCK_DGRAM)
-            try:
-                sock.setblocking(False)
-                sock.bind((self._local_host, 0))
-                self._stream = await asyncio_dgram.from_socket(sock)
-            except BaseException:
-                sock.close()
-                raise
-            self._receiving = asyncio.create_task(self._receive(self._stream))
-
-    async def close(self) -> None:
-        async with self._opening:
-            for waiter in [each for waiters in self._waiters.values() for each in waiters]:
-                while waiter.inbox.full():
-                    waiter.inbox.get_nowait()
-                waiter.inbox.put_nowait(None)
-            if self._stream is not None:
-                self._stream.close()
-            if self._receiving is not None:
-                await self._receiving
-
-    @contextlib.contextmanager
-    def expecting(
-        self, sender: tuple[str, int], exchange: UdpExchange[Any]
-    ) -> Iterator[asyncio.Queue[bytes | None]]:
-        """Collect the datagrams of `sender` that `exchange` expects."""
-        waiter = _Waiter(exchange, asyncio.Queue(_INBOX))
-        waiters = self._waiters.setdefault(sender, [])
-        waiters.append(waiter)
-        try:
-            yield waiter.inbox
-        finally:
-            waiters.remove(waiter)
-            if not waiters:
-                self._waiters.pop(sender, None)
-
-    async def send(self, datagram: bytes, sockaddr: tuple[Any, ...]) -> None:
-        """Send, or raise TrackerUnreachable if the system knows already that it cannot be done."""
-        stream = self._stream
-        if stream is None:
-            raise TrackerUnreachable("the socket is closed")
-        while _pending_error(stream) is not None:
-            pass  # of another exchange, which has been told or has ended
-        try:
-            await stream.send(datagram, sockaddr)
-        except asyncio_dgram.TransportClosed as error:
-            raise TrackerUnreachable("the socket is closed") from error
-        except OSError as error:
-            raise TrackerUnreachable(error.strerror or str(error)) from error
-        if (refusal := _pending_error(stream)) is not None:
-            raise TrackerUnreachable(refusal.strerror or str(refusal)) from refusal
-
-    async def _receive(self, stream: Any) -> None:
-        try:
-            while True:
-                try:
-                    datagram, sender = await stream.recv()
-                except OSError:
-                    continue  # of a send: its exchange has been told, or repeats itself
-                for waiter in self._waiters.get(sender[:2], ()):
-                    if waiter.exchange.expects(datagram) and not waiter.inbox.full():
-                        waiter.inbox.put_nowait(datagram)
-        except asyncio_dgram.TransportClosed:
-            self._stream = None
-
-
-def _pending_error(stream: Any) -> OSError | None:
-    try:
-        stream.exception  # noqa: B018 - the property raises what it finds
-    except OSError as error:
-        return error
-    return None
 
 
 async def _first_answer(asking: Sequence[Coroutine[Any, Any, T]], delay_s: float) -> T:

@@ -6,15 +6,18 @@ import os
 from urllib.parse import urlsplit
 
 from engine.errors import SourceError
+from engine.net.route import Route
 
 TIMEOUT_S = 60.0
 _REDIRECTS = 5
 _CHUNK_BYTES = 64 * 1024
 
 
-async def fetch(url: str, *, limit_bytes: int, local_host: str | None = None) -> bytes:
-    """Get the body of `url`, from `local_host` if one is given. Raises SourceError."""
+async def fetch(url: str, route: Route, *, limit_bytes: int) -> bytes:
+    """Get the body of `url`. Raises SourceError."""
     import aiohttp  # loaded late: most commands never fetch anything
+
+    from engine.net.http_connector import connector
 
     try:
         scheme = urlsplit(url).scheme
@@ -22,11 +25,10 @@ async def fetch(url: str, *, limit_bytes: int, local_host: str | None = None) ->
         raise SourceError(f"{url}: {error}") from error
     if scheme not in ("http", "https"):
         raise SourceError(f"{url}: not an http or https address")
-    connector = aiohttp.TCPConnector(local_addr=(local_host, 0) if local_host else None)
     try:
         async with (
             aiohttp.ClientSession(
-                connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
+                connector=connector(route), timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
             ) as session,
             session.get(url, max_redirects=_REDIRECTS) as response,
         ):
@@ -42,7 +44,7 @@ async def fetch(url: str, *, limit_bytes: int, local_host: str | None = None) ->
         raise SourceError(f"{url}: no answer within {TIMEOUT_S:.0f} s") from error
     except aiohttp.ClientConnectorError as error:
         code = error.os_error.errno or 0  # below zero: of the look-up of names
-        why = os.strerror(code) if code > 0 else error.strerror or error
+        why = os.strerror(code) if code > 0 else error.strerror or error.os_error
         raise SourceError(f"{url}: cannot connect: {why}") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise SourceError(f"{url}: {error or type(error).__name__}") from error

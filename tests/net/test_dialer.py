@@ -10,8 +10,17 @@ import pytest
 
 from engine.core.compact import Endpoint
 from engine.errors import PeerError, PeerTimeoutError
+from engine.net.connection import Transport
 from engine.net.dialer import Dialer
+from engine.net.route import Route
+from tests.net.utp_rig import ports
 from tests.tracker.asking import needs_ipv6
+
+_BUFFER = memoryview(bytearray(1024))
+
+
+def _dialer(local_host: str | None = None) -> Dialer:
+    return Dialer(asyncio.get_running_loop(), _BUFFER, Route(local_host))
 
 
 @contextlib.contextmanager
@@ -28,34 +37,40 @@ def _at(server: socket.socket) -> Endpoint:
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=needs_ipv6)])
 @pytest.mark.parametrize("is_held", [False, True])
 async def test_a_connection_is_made(host: str, is_held: bool) -> None:
-    dialer = Dialer(asyncio.get_running_loop(), host if is_held else None)
-    with _server(host) as server, await dialer.dial(_at(server)) as sock:
-        assert not sock.getblocking()
-        assert Endpoint(*sock.getpeername()[:2]) == _at(server)
+    dialer = _dialer(host if is_held else None)
+    with _server(host) as server:
+        connection = await dialer.dial(_at(server))
+        accepted, _ = server.accept()
+        connection.write(b"hello")
+        connection.flush()
+        assert connection.remote == _at(server)
+        with accepted:
+            assert accepted.recv(5) == b"hello"
+        connection.close()
 
 
 async def test_it_speaks_from_the_address_it_is_held_to() -> None:
-    dialer = Dialer(asyncio.get_running_loop(), "127.0.0.2")
-    with _server() as server, await dialer.dial(_at(server)):
+    with _server() as server:
+        connection = await _dialer("127.0.0.2").dial(_at(server))
         accepted, (host, _) = server.accept()
         accepted.close()
+        connection.close()
     assert host == "127.0.0.2"
 
 
 async def test_held_to_one_family_it_does_not_dial_the_other() -> None:
-    loop = asyncio.get_running_loop()
     v4, v6 = Endpoint("127.0.0.1", 9), Endpoint("::1", 9)
-    assert Dialer(loop).can_reach(v4)
-    assert Dialer(loop).can_reach(v6)
-    assert not Dialer(loop, "127.0.0.1").can_reach(v6)
-    assert not Dialer(loop, "::1").can_reach(v4)
+    assert _dialer().can_reach(v4)
+    assert _dialer().can_reach(v6)
+    assert not _dialer("127.0.0.1").can_reach(v6)
+    assert not _dialer("::1").can_reach(v4)
     with pytest.raises(PeerError, match=r"\[::1\]:9: not reachable from 127.0.0.1"):
-        await Dialer(loop, "127.0.0.1").dial(v6)
+        await _dialer("127.0.0.1").dial(v6)
 
 
 async def test_an_address_that_is_not_ours_fails_closed() -> None:
     with _server() as server:
-        dialer = Dialer(asyncio.get_running_loop(), "192.0.2.1")
+        dialer = _dialer("192.0.2.1")
         with pytest.raises(PeerError, match="assign"):
             await dialer.dial(_at(server))
         server.setblocking(False)
@@ -67,37 +82,62 @@ async def test_a_closed_port_is_a_peer_error() -> None:
     with _server() as server:
         at = _at(server)
     with pytest.raises(PeerError, match=r"(?i)refused") as caught:
-        await Dialer(asyncio.get_running_loop()).dial(at)
+        await _dialer().dial(at)
     assert str(at) in str(caught.value)
 
 
-class _Deaf:
-    """A loop on which no connection is ever completed, as to a host that drops all packets."""
+class _Deaf(Route):
+    """A way by which no connection is ever completed, as to a host that drops all packets."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
         self.socket: socket.socket | None = None
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", self._drop)
 
-    async def sock_connect(self, sock: socket.socket, address: tuple[str, int]) -> None:
+    async def _drop(self, sock: socket.socket, address: tuple[str, int]) -> None:
         self.socket = sock
         await asyncio.Event().wait()
 
 
-async def test_silence_is_a_time_out() -> None:
-    loop = _Deaf()
-    dialer = Dialer(loop)  # type: ignore[arg-type]
+async def test_silence_is_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    route = _Deaf(monkeypatch)
+    dialer = Dialer(asyncio.get_running_loop(), _BUFFER, route)
     with pytest.raises(PeerTimeoutError, match="no connection within"):
         await dialer.dial(Endpoint("127.0.0.1", 9), timeout_s=0.01)
-    assert loop.socket is not None
-    assert loop.socket.fileno() == -1
+    assert route.socket is not None
+    assert route.socket.fileno() == -1
 
 
-async def test_a_cancelled_dial_leaves_no_socket() -> None:
-    loop = _Deaf()
-    dialer = Dialer(loop)  # type: ignore[arg-type]
+async def test_a_cancelled_dial_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    route = _Deaf(monkeypatch)
+    dialer = Dialer(asyncio.get_running_loop(), _BUFFER, route)
     dialling = asyncio.create_task(dialer.dial(Endpoint("127.0.0.1", 9)))
     await asyncio.sleep(0)
     dialling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await dialling
-    assert loop.socket is not None
-    assert loop.socket.fileno() == -1
+    assert route.socket is not None
+    assert route.socket.fileno() == -1
+
+
+async def test_holes_are_punched_by_utp_and_nothing_else() -> None:
+    """Whatever listens for TCP there is not called."""
+    async with ports() as (here, there):
+        loop, route = asyncio.get_running_loop(), Route("127.0.0.1")
+        dialer = Dialer(loop, _BUFFER, route, utp=here.utp)
+        assert dialer.speaks_utp
+        assert dialer.can_punch(there.endpoint)
+        assert not dialer.can_punch(Endpoint("::1", 6881)), "the port has no IPv6"
+        connection = await dialer.punch(there.endpoint)
+        assert connection.transport is Transport.UTP
+        connection.close()
+        with _server() as server, pytest.raises(PeerError):
+            await dialer.punch(_at(server), 0.2)
+
+
+async def test_without_utp_there_is_no_punching() -> None:
+    dialer = _dialer()
+    assert not dialer.speaks_utp
+    assert not dialer.can_punch(Endpoint("127.0.0.1", 9))
+    with pytest.raises(PeerError):
+        await dialer.punch(Endpoint("127.0.0.1", 9))

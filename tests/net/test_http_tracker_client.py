@@ -24,6 +24,7 @@ from engine.discovery.announce import AnnounceEvent, AnnounceRequest, SwarmCount
 from engine.discovery.http_tracker import SCRAPE_HASHES_PER_REQUEST
 from engine.errors import TrackerFailure, TrackerReplyError, TrackerUnreachable
 from engine.net.http_tracker_client import MAX_BODY_BYTES, MAX_REDIRECTS, HttpTrackerClient
+from engine.net.route import Route
 from tests.net.web_server import Handler, WebServer
 
 REQUEST = AnnounceRequest(
@@ -38,7 +39,7 @@ PEER = Endpoint("192.0.2.1", 6881)
 
 @pytest.fixture
 async def client() -> AsyncIterator[HttpTrackerClient]:
-    made = HttpTrackerClient(timeout_s=5.0)
+    made = HttpTrackerClient(Route(), timeout_s=5.0)
     yield made
     await made.close()
 
@@ -130,14 +131,14 @@ async def test_a_scrape_takes_as_many_requests_as_it_needs(
 async def test_a_local_address_is_used_or_nothing_is(serve: Serve) -> None:
     server = await serve(_always(GOOD))
     for local_host in ("127.0.0.1", "127.0.0.3", "0.0.0.0"):
-        client = HttpTrackerClient(local_host=local_host)
+        client = HttpTrackerClient(Route(local_host))
         try:
             await client.announce(server.url("/announce"), REQUEST)
         finally:
             await client.close()
         seen_from = "127.0.0.1" if local_host == "0.0.0.0" else local_host
         assert server.requests[-1].remote == seen_from
-    client = HttpTrackerClient(local_host="::1")
+    client = HttpTrackerClient(Route("::1"))
     try:
         for host in ("127.0.0.1", "localhost"):
             server_url = f"http://{host}:{server.port}/announce"
@@ -156,7 +157,7 @@ async def test_the_environments_proxy_and_passwords_are_not_used(
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     server = await serve(_always(GOOD, headers={"Set-Cookie": "a=b"}))
-    client = HttpTrackerClient()
+    client = HttpTrackerClient(Route())
     try:
         await client.announce(server.url("/announce"), REQUEST)
         await client.announce(server.url("/announce"), REQUEST)
@@ -352,7 +353,7 @@ async def test_a_slow_server_is_given_up(drip: bytes) -> None:
         await reader.read()
 
     server, url = await _raw_server(slow)
-    client = HttpTrackerClient(timeout_s=0.2)
+    client = HttpTrackerClient(Route(), timeout_s=0.2)
     try:
         with pytest.raises(TrackerUnreachable, match=r"within 0\.2 s"):
             await client.announce(url, REQUEST)
@@ -410,7 +411,7 @@ async def test_no_such_name(client: HttpTrackerClient, url: str) -> None:
 
 async def test_a_closed_client_asks_nobody(serve: Serve) -> None:
     server = await serve(_always(GOOD))
-    client = HttpTrackerClient()
+    client = HttpTrackerClient(Route())
     await client.announce(server.url("/announce"), REQUEST)
     await client.close()
     await client.close()
@@ -443,8 +444,8 @@ async def test_https(certificate: tuple[Path, Path]) -> None:
     served.load_cert_chain(cert, key)
     server = WebServer(_always(GOOD), tls=served)
     await server.start()
-    trusting = HttpTrackerClient(tls=ssl.create_default_context(cafile=str(cert)))
-    wary = HttpTrackerClient()
+    trusting = HttpTrackerClient(Route(), tls=ssl.create_default_context(cafile=str(cert)))
+    wary = HttpTrackerClient(Route())
     try:
         assert (await trusting.announce(server.url("/announce"), REQUEST)).peers == [PEER]
         with pytest.raises(TrackerUnreachable, match="certificate"):
@@ -460,8 +461,9 @@ async def test_https(certificate: tuple[Path, Path]) -> None:
 def test_aiohttp_is_loaded_with_the_first_request_only() -> None:
     program = """if True:
         import sys
+        from engine.net.route import Route
         from engine.net.tracker_client import TrackerClient
-        TrackerClient()
+        TrackerClient(Route())
         sys.exit("aiohttp" in sys.modules)
     """
     subprocess.run([sys.executable, "-c", program], check=True)

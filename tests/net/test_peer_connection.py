@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import struct
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
 
 from engine.errors import PeerError, ProtocolError
+from engine.net.connection import LOW_WATERMARK_BYTES, RECEIVE_BUFFER_BYTES
 from engine.net.loop import new_event_loop
-from engine.net.peer_connection import LOW_WATERMARK_BYTES, RECEIVE_BUFFER_BYTES, PeerConnection
+from engine.net.peer_connection import PeerConnection
 
 TIMEOUT_S = 20.0
 
@@ -127,6 +130,46 @@ async def test_without_quota_the_rest_waits_in_the_kernel(pair: Pair) -> None:
     pair.connection.resume_reading()  # twice is once
     await handler.until(lambda: bytes(handler.received) == b"later")
     assert handler.chunks == [3, 2]
+
+
+async def _dribble(pair: Pair, data: bytes) -> None:
+    for at in range(0, len(data), 1000):
+        await pair.write_far(data[at : at + 1000])
+        for _ in range(5):
+            await asyncio.sleep(0)  # turns of the loop, each of which could read
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others may wake sooner")
+async def test_what_is_expected_is_read_at_once(pair: Pair) -> None:
+    handler = Recorder()
+    pair.connection.start(handler)
+    pair.connection.expect(16_000)
+    await _dribble(pair, bytes(15_000))
+    assert handler.chunks == []
+    await _dribble(pair, bytes(1000))
+    await handler.until(lambda: bool(handler.chunks))
+    assert handler.chunks == [16_000]
+    pair.connection.expect(16_000)
+    await _dribble(pair, bytes(3000))
+    pair.connection.expect(0)
+    await handler.until(lambda: len(handler.received) == 19_000)
+    await pair.write_far(b"x")
+    await handler.until(lambda: len(handler.received) == 19_001)
+
+
+@pytest.mark.parametrize("linger", [b"", struct.pack("ii", 1, 0)])
+async def test_an_end_is_seen_whatever_was_expected(pair: Pair, linger: bytes) -> None:
+    """An orderly one behind the data, and a reset."""
+    handler = Recorder()
+    pair.connection.start(handler)
+    pair.connection.expect(1 << 20)
+    await _dribble(pair, bytes(3000))
+    if linger:
+        pair.far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    pair.far.close()
+    await handler.until(lambda: bool(handler.closed))
+    assert linger or handler.closed == [None]
+    assert linger or len(handler.received) == 3000
 
 
 async def test_a_new_handler_takes_over_what_comes_next(pair: Pair) -> None:

@@ -10,6 +10,7 @@ from aiohttp import web
 from engine.core.identifiers import InfoHash, PeerId
 from engine.discovery.announce import AnnounceRequest, SwarmCounts
 from engine.errors import TrackerError, TrackerReplyError, TrackerUnreachable
+from engine.net.route import Route
 from engine.net.tracker_client import TrackerClient
 from tests.net.udp_tracker_server import UdpTrackerServer
 from tests.net.web_server import WebServer
@@ -20,7 +21,7 @@ REQUEST = AnnounceRequest(info_hash=HASH, peer_id=PeerId(bytes(20)), port=6881)
 
 @pytest.fixture
 async def client() -> AsyncIterator[TrackerClient]:
-    made = TrackerClient(local_host="127.0.0.1")
+    made = TrackerClient(Route("127.0.0.1"))
     yield made
     await made.close()
 

@@ -17,7 +17,9 @@ from engine.discovery.announce import AnnounceRequest, SwarmCounts
 from engine.discovery.udp_tracker import SCRAPE_HASHES_PER_REQUEST
 from engine.errors import TrackerFailure, TrackerReplyError, TrackerUnreachable
 from engine.net import loop as event_loop
+from engine.net.route import Route
 from engine.net.udp_tracker_client import UdpTrackerClient
+from tests.fakes.two_ways import FAR, TUNNEL, Changes, Tunnel, run_with_two_ways
 from tests.net.udp_tracker_server import Rule, UdpTrackerServer
 
 REQUEST = AnnounceRequest(
@@ -34,7 +36,7 @@ event_loop.new_event_loop().close()
 
 @pytest.fixture
 async def client() -> AsyncIterator[UdpTrackerClient]:
-    made = UdpTrackerClient(first_timeout_s=0.05, attempts=3, other_family_delay_s=0.02)
+    made = UdpTrackerClient(Route(), first_timeout_s=0.05, attempts=3, other_family_delay_s=0.02)
     yield made
     await made.close()
 
@@ -205,14 +207,14 @@ async def test_a_refusal_outweighs_silence(
 
 async def test_a_local_address_is_used_or_nothing_is(serve: Serve) -> None:
     server = await serve()
-    client = UdpTrackerClient(local_host="127.0.0.3")
+    client = UdpTrackerClient(Route("127.0.0.3"))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
         await client.announce(server.url, REQUEST)
         assert {host for host, _ in server.senders} == {"127.0.0.3"}
         with pytest.raises(TrackerUnreachable):
             await client.announce(f"udp://[::1]:{server.port}", REQUEST)
-    client = UdpTrackerClient(local_host="192.0.2.1")
+    client = UdpTrackerClient(Route("192.0.2.1"))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
         with pytest.raises(TrackerUnreachable, match="no UDP socket"):
@@ -221,7 +223,7 @@ async def test_a_local_address_is_used_or_nothing_is(serve: Serve) -> None:
 
 async def test_what_cannot_be_sent_fails_at_once(client: UdpTrackerClient, serve: Serve) -> None:
     server = await serve()
-    slow = UdpTrackerClient(local_host="127.0.0.1")
+    slow = UdpTrackerClient(Route("127.0.0.1"))
     try:
         async with asyncio.timeout(5):
             with pytest.raises(TrackerUnreachable):  # loopback leads nowhere else
@@ -271,7 +273,7 @@ async def test_a_cancelled_announce_leaves_nothing(client: UdpTrackerClient, ser
 
 async def test_closing_ends_what_is_under_way(serve: Serve) -> None:
     server = await serve(answers=lambda _number, _action: False)
-    client = UdpTrackerClient()
+    client = UdpTrackerClient(Route())
     task = asyncio.create_task(client.announce(server.url, REQUEST))
     while not server.received:
         await asyncio.sleep(0)
@@ -283,12 +285,52 @@ async def test_closing_ends_what_is_under_way(serve: Serve) -> None:
         await client.announce(server.url, REQUEST)
 
 
+def test_an_interface_that_was_made_anew_is_asked_over() -> None:
+    """As after each reconnection of a VPN: the socket of the first tunnel leads nowhere."""
+    server = UdpTrackerServer()
+    server.peers = PEERS
+
+    async def near(tunnel: Tunnel) -> None:
+        tunnel.up(1)
+        route = Route(interface=TUNNEL)
+        route.watch()
+        changes = Changes(route)
+        client = UdpTrackerClient(route, first_timeout_s=1)
+        url = f"udp://{FAR}:{server.port}"
+        try:
+            for ours in (7, 7):  # another address, then the same one again
+                assert (await client.announce(url, REQUEST)).peers == PEERS[:1]
+                asking = asyncio.create_task(client.announce(f"udp://{FAR}:9", REQUEST))
+                tunnel.down()
+                await changes.one()
+                with pytest.raises(TrackerUnreachable):
+                    await asking
+                with pytest.raises(TrackerUnreachable, match=f"waiting for {TUNNEL}"):
+                    await client.announce(url, REQUEST)
+                tunnel.up(ours)
+                while route.waiting:
+                    await changes.one()
+            assert (await client.announce(url, REQUEST)).peers == PEERS[:1]
+        finally:
+            await client.close()
+            route.close()
+        assert client._on_another_way not in route.on_change
+
+    async def far(tunnel: Tunnel) -> None:
+        await server.start(FAR)
+        tunnel.is_ready.set()
+        await tunnel.is_over.wait()
+        server.stop()
+
+    run_with_two_ways(near, far)
+
+
 def test_on_the_engines_own_event_loop() -> None:
     async def main() -> None:
         server = UdpTrackerServer(answers=lambda number, _action: number != 1)
         server.peers = PEERS
         await server.start()
-        client = UdpTrackerClient(first_timeout_s=0.05)
+        client = UdpTrackerClient(Route(), first_timeout_s=0.05)
         try:
             assert (await client.announce(server.url, REQUEST)).peers == PEERS[:1]
             with pytest.raises(TrackerUnreachable):

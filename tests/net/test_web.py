@@ -10,8 +10,11 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
+from engine.core.proxy_address import parse_proxy
 from engine.errors import SourceError
 from engine.net import web as web_module
+from engine.net.proxied_route import ProxiedRoute
+from engine.net.route import Route
 from engine.net.web import fetch
 from tests.net.web_server import Handler, WebServer
 
@@ -35,10 +38,10 @@ async def test_the_body_comes_whole() -> None:
         return web.Response(body=body)
 
     async with _serving(handler) as server:
-        assert await fetch(server.url("/a.torrent"), limit_bytes=LIMIT) == body
-        assert await fetch(server.url("/a.torrent"), limit_bytes=len(body)) == body
+        assert await fetch(server.url("/a.torrent"), Route(), limit_bytes=LIMIT) == body
+        assert await fetch(server.url("/a.torrent"), Route(), limit_bytes=len(body)) == body
         with pytest.raises(SourceError, match=f"larger than {len(body) - 1} bytes"):
-            await fetch(server.url("/a.torrent"), limit_bytes=len(body) - 1)
+            await fetch(server.url("/a.torrent"), Route(), limit_bytes=len(body) - 1)
 
 
 async def test_a_compressed_bomb_is_cut_off() -> None:
@@ -49,7 +52,7 @@ async def test_a_compressed_bomb_is_cut_off() -> None:
 
     async with _serving(handler) as server:
         with pytest.raises(SourceError, match="larger"):
-            await fetch(server.url("/"), limit_bytes=LIMIT)
+            await fetch(server.url("/"), Route(), limit_bytes=LIMIT)
 
 
 async def test_redirects_are_followed_up_to_a_limit() -> None:
@@ -60,9 +63,9 @@ async def test_redirects_are_followed_up_to_a_limit() -> None:
         return web.Response(body=b"found")
 
     async with _serving(handler) as server:
-        assert await fetch(server.url("/4"), limit_bytes=LIMIT) == b"found"
+        assert await fetch(server.url("/4"), Route(), limit_bytes=LIMIT) == b"found"
         with pytest.raises(SourceError) as caught:
-            await fetch(server.url("/90"), limit_bytes=LIMIT)
+            await fetch(server.url("/90"), Route(), limit_bytes=LIMIT)
         assert server.url("/90") in str(caught.value)
         assert len(server.requests) < 20
 
@@ -74,7 +77,7 @@ async def test_a_redirect_does_not_leave_the_web(where: str) -> None:
 
     async with _serving(handler) as server:
         with pytest.raises(SourceError):
-            await fetch(server.url("/"), limit_bytes=LIMIT)
+            await fetch(server.url("/"), Route(), limit_bytes=LIMIT)
 
 
 async def test_what_the_server_refuses_is_said() -> None:
@@ -83,7 +86,7 @@ async def test_what_the_server_refuses_is_said() -> None:
 
     async with _serving(handler) as server:
         with pytest.raises(SourceError, match="the server answered 403 Forbidden"):
-            await fetch(server.url("/"), limit_bytes=LIMIT)
+            await fetch(server.url("/"), Route(), limit_bytes=LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ async def test_what_the_server_refuses_is_said() -> None:
 )
 async def test_what_is_no_working_address_is_a_source_error(url: str) -> None:
     with pytest.raises(SourceError) as caught:
-        await fetch(url, limit_bytes=LIMIT)
+        await fetch(url, Route(), limit_bytes=LIMIT)
     assert url in str(caught.value)
 
 
@@ -112,7 +115,7 @@ async def test_a_closed_port_is_said_in_plain_words() -> None:
     with pytest.raises(
         SourceError, match=r"^http://127\.0\.0\.1:1/a: cannot connect: Connection refused$"
     ):
-        await fetch("http://127.0.0.1:1/a", limit_bytes=LIMIT)
+        await fetch("http://127.0.0.1:1/a", Route(), limit_bytes=LIMIT)
 
 
 async def test_garbage_instead_of_http() -> None:
@@ -125,7 +128,7 @@ async def test_garbage_instead_of_http() -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(SourceError):
-            await fetch(f"http://127.0.0.1:{port}/", limit_bytes=LIMIT)
+            await fetch(f"http://127.0.0.1:{port}/", Route(), limit_bytes=LIMIT)
 
 
 async def test_silence_is_a_source_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +141,7 @@ async def test_silence_is_a_source_error(monkeypatch: pytest.MonkeyPatch) -> Non
 
     async with _serving(handler) as server:
         with pytest.raises(SourceError, match="no answer"):
-            await fetch(server.url("/"), limit_bytes=LIMIT)
+            await fetch(server.url("/"), Route(), limit_bytes=LIMIT)
         hold.set()
 
 
@@ -147,7 +150,16 @@ async def test_it_speaks_from_the_address_it_is_held_to() -> None:
         return web.Response(text=request.remote or "")
 
     async with _serving(handler) as server:
-        seen = await fetch(server.url("/"), limit_bytes=LIMIT, local_host="127.0.0.3")
+        seen = await fetch(server.url("/"), Route("127.0.0.3"), limit_bytes=LIMIT)
         assert seen == b"127.0.0.3"
         with pytest.raises(SourceError):
-            await fetch(server.url("/"), limit_bytes=LIMIT, local_host="192.0.2.1")
+            await fetch(server.url("/"), Route("192.0.2.1"), limit_bytes=LIMIT)
+
+
+async def test_a_proxy_that_is_not_there_is_what_is_wrong() -> None:
+    route = ProxiedRoute(parse_proxy("socks5://me:s3cret@127.0.0.1:9"))
+    with pytest.raises(SourceError) as caught:
+        await fetch("http://web.example/a.torrent", route, limit_bytes=LIMIT)
+    assert str(caught.value) == (
+        "http://web.example/a.torrent: cannot connect: the proxy 127.0.0.1:9: Connection refused"
+    )
