@@ -1,4 +1,4 @@
-"""One torrent's trackers: which is asked when, what is said, what came back (BEP 3, 12, 31).
+"""One torrent's trackers: which is asked when, what is said, what came back (BEP 3, 12, 21, 31).
 
 Holds no task and no timer: the session asks `next_at`, and calls `due` and `announce` when it is
 time. The trackers are tried in the order of their tiers; behind the first one that works, none is
@@ -8,12 +8,12 @@ asked.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from engine.core.compact import Endpoint
-from engine.discovery.announce import AnnounceReply, AnnounceRequest
+from engine.discovery.announce import AnnounceEvent, AnnounceReply, AnnounceRequest
 from engine.discovery.announce_schedule import AnnounceSchedule
 from engine.discovery.tracker_tiers import TrackerTiers
 from engine.errors import TrackerError, TrackerUnreachable
@@ -22,6 +22,9 @@ from engine.torrent.facilities import Facilities
 
 if TYPE_CHECKING:
     from engine.torrent.torrent import Torrent
+
+NOBODY_LISTENS = 1
+"""The port that trackers are told when we have none: many refuse 0."""
 
 
 class Tracker:
@@ -73,15 +76,11 @@ class Announcer:
         self._uploaded_before = 0
         self._downloaded_before = 0
         self.tiers = TrackerTiers(torrent.summary.trackers, facilities.rng)
-        self.trackers: dict[str, Tracker] = {
-            url: Tracker(
-                url,
-                AnnounceSchedule(
-                    facilities.rng, min_interval_s=facilities.limits.min_announce_interval_s
-                ),
-            )
-            for url in self.tiers
-        }
+        self.trackers: dict[str, Tracker] = {url: self._tracker(url) for url in self.tiers}
+
+    def _tracker(self, url: str) -> Tracker:
+        shortest_s = self._facilities.limits.min_announce_interval_s
+        return Tracker(url, AnnounceSchedule(self._facilities.rng, min_interval_s=shortest_s))
 
     # ── what the torrent tells ──────────────────────────────────────────────────────────────────
 
@@ -93,6 +92,17 @@ class Announcer:
         self._uploaded_before = self._torrent.up_rate.total
         self._downloaded_before = self._torrent.down_rate.total
         self._each(AnnounceSchedule.start)
+
+    def add(self, tiers: Iterable[Iterable[str]]) -> None:
+        """Learn more trackers, in tiers behind those that are known."""
+        for tier in tiers:
+            number = len(self.tiers.tiers)
+            for url in tier:
+                if self.tiers.add(url, number):
+                    self.trackers[url] = self._tracker(url)
+                    if self._is_started:
+                        self.trackers[url].schedule.start(self._now())
+        self._on_change()
 
     def completed(self) -> None:
         self._each(AnnounceSchedule.completed)
@@ -114,6 +124,7 @@ class Announcer:
     def want_more(self) -> None:
         """The swarm we know is too small: ask sooner than the interval says, if that is allowed."""
         now = self._now()
+        self._facilities.dht.want_peers(self._torrent.info_hash)
         for tracker in self._asked():
             schedule = tracker.schedule
             if schedule.is_known and not schedule.failures and schedule.next_at > now:
@@ -142,6 +153,16 @@ class Announcer:
             ),
             default=math.inf,
         )
+
+    @property
+    def is_started(self) -> bool:
+        """True while the torrent is in its swarm."""
+        return self._is_started
+
+    @property
+    def asks_dht(self) -> bool:
+        """True if the DHT is another way to find peers of this torrent (BEP 27)."""
+        return bool(self._facilities.dht.port) and not self._torrent.summary.is_private
 
     @property
     def owes_stopped(self) -> bool:
@@ -201,15 +222,21 @@ class Announcer:
 
     def _request(self, tracker: Tracker) -> AnnounceRequest:
         torrent = self._torrent
+        limits = self._facilities.limits
+        event = tracker.schedule.begin()
+        if event is AnnounceEvent.NONE and torrent.is_finished and torrent.left:
+            event = AnnounceEvent.PAUSED
         return AnnounceRequest(
             info_hash=torrent.info_hash,
             peer_id=self._facilities.peer_id,
-            port=self._facilities.listen_port(),
+            port=self._facilities.listen_port() or NOBODY_LISTENS,
             uploaded=torrent.up_rate.total - self._uploaded_before,
             downloaded=torrent.down_rate.total - self._downloaded_before,
             left=torrent.left,
-            event=tracker.schedule.begin(),
-            numwant=self._facilities.limits.numwant,
+            event=event,
+            numwant=limits.numwant,
+            supports_encryption=limits.encryption.takes_encrypted,
+            requires_encryption=not limits.encryption.takes_plain,
             key=self._key,
             tracker_id=tracker.schedule.tracker_id,
         )
@@ -222,6 +249,9 @@ class Announcer:
         self.tiers.succeeded(tracker.url)
         if reply.warning:
             self._torrent.note("warning", f"tracker {tracker.host}: {reply.warning}")
+        if reply.external_ip is not None:
+            voter = urlsplit(tracker.url).hostname or tracker.url
+            self._facilities.reachability.seen_at(voter, reply.external_ip)
         if reply.peers and self._is_started:
             own_port = self._facilities.listen_port()
             others = [peer for peer in reply.peers if not self._is_us(peer, own_port)]

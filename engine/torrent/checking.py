@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.core.bitfield import Bitfield
-from engine.core.geometry import Geometry
 from engine.errors import SeedwrightError, StorageMissingError
 from engine.storage.backend import FileStamp
 from engine.storage.checker import Checker
+from engine.storage.chosen_files import ChosenFiles
 from engine.storage.disk import Disk
-from engine.storage.filesystem import TorrentFiles
 from engine.torrent.resume import suspicious_files
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ async def make_ready(torrent: Torrent, disk: Disk) -> None:
     await disk.settle()
     files = torrent.files(torrent.info)
     try:
+        await disk.run(files.gather)
         suspects = find_suspects(torrent, await disk.run(files.stamps))
         if suspects is None or suspects:
             await check(torrent, disk, files, suspects)
@@ -50,11 +50,15 @@ async def take_stamps(torrent: Torrent, disk: Disk) -> None:
 
 
 def _of_wrong_size(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list[int]:
-    """The numbers of the files that are missing or have not the length they should have."""
+    """The numbers of the files that are missing, or have not the length they should have. A file
+    that is skipped may be missing."""
+    skipped = torrent.choice.skipped if torrent.choice else frozenset[int]()
     return [
         number
-        for number, (file, stamp) in enumerate(zip(torrent.info.files, stamps, strict=True))
-        if file.length and not file.is_pad and (not stamp or stamp.size_bytes != file.length)
+        for number, (file, stamp) in enumerate(zip(torrent.info.files, stamps, strict=False))
+        if file.length
+        and not file.is_pad
+        and (stamp.size_bytes != file.length if stamp else number not in skipped)
     ]
 
 
@@ -66,15 +70,15 @@ async def settle_record(torrent: Torrent, disk: Disk) -> None:
 
 
 async def check(
-    torrent: Torrent, disk: Disk, files: TorrentFiles, suspects: Sequence[int] | None
+    torrent: Torrent, disk: Disk, files: ChosenFiles, suspects: Sequence[int] | None
 ) -> None:
-    """Verify the pieces of the files numbered in `suspects`, None = all, and tell the torrent
-    what it has. Of suspicious files only recorded pieces are read. Raises StorageError."""
+    """Verify the pieces of the files whose stamps are numbered in `suspects`, None = all, and tell
+    the torrent what it has. Of suspects only recorded pieces are read. Raises StorageError."""
     have = torrent.have
     if suspects is None:
         pieces: Sequence[int] = range(torrent.geometry.piece_count)
     else:
-        touched = {index for file in suspects for index in files.file_map.pieces_of(file)}
+        touched = {index for file in suspects for index in files.pieces_at(file)}
         pieces = sorted(index for index in touched if have[index])
 
     def progress(done: int, of: int) -> None:
@@ -91,14 +95,6 @@ async def check(
     for index in found:
         kept.add(index)
     torrent.checked(kept)
-
-
-def bytes_of(have: Bitfield, geometry: Geometry) -> int:
-    """The size of the pieces that are had."""
-    size = have.count * geometry.piece_length
-    if geometry.piece_count and have[geometry.piece_count - 1]:
-        size -= geometry.piece_length - geometry.last_piece_length
-    return size
 
 
 def find_suspects(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list[int] | None:

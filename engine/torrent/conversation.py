@@ -1,7 +1,7 @@
 """What is said on a peer connection besides blocks and requests: state, interest, extensions.
 
-Reads as the list of everything that a peer can tell (BEP 3, 6, 9, 10, 21). Legality is the business
-of wire/peer_protocol.py; here stands what follows from a legal message.
+Reads as the list of everything that a peer can tell (BEP 3, 5, 6, 9, 10, 11, 21, 55). Legality is
+the business of wire/peer_protocol.py; here stands what follows from a legal message.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from engine.core.compact import Endpoint
 from engine.core.identifiers import VERSION, InfoHash
+from engine.torrent.hole_punching import HOLEPUNCH_EXT_ID
 from engine.torrent.metadata_serving import METADATA_EXT_ID, answer_metadata
 from engine.torrent.peer import Peer
-from engine.wire import encoder, ut_metadata
+from engine.torrent.peer_exchange import PEX_EXT_ID
+from engine.wire import encoder, ut_holepunch, ut_metadata, ut_pex
 from engine.wire.extensions import ExtensionHandshake
 from engine.wire.fast_extension import allowed_fast_set
 from engine.wire.messages import (
@@ -27,6 +29,7 @@ from engine.wire.messages import (
     Interested,
     Message,
     NotInterested,
+    Port,
     Reject,
     Unchoke,
 )
@@ -40,6 +43,9 @@ _TALK_BYTES = 64
 _ALLOWED_FAST_COUNT = 10
 _ALLOWED_FAST_UNTIL = 10
 """A peer that has fewer pieces than this is let ask for a few while it is choked (BEP 6)."""
+_ALLOWED_FAST_PEERS = 2
+"""And so many of them at a time: were all of a crowd let ask, all would get the same pieces, and
+none of them soon; nobody has anything to pass on until then."""
 
 
 class Conversation:
@@ -56,35 +62,64 @@ class Conversation:
         if peer.protocol.has_extensions:
             peer.send(encoder.extended(0, self._extension_handshake(peer).encode()))
         have = swarm.have
-        if peer.protocol.is_fast and have.is_full:
+        if swarm.disguise is not None:
+            if peer.protocol.is_fast:
+                peer.send(encoder.have_none())
+            swarm.disguise.on_peer(peer)
+        elif peer.protocol.is_fast and have.is_full:
             peer.send(encoder.have_all())
         elif peer.protocol.is_fast and not have.count:
             peer.send(encoder.have_none())
         elif have.count:
             peer.send(encoder.bitfield(have.to_bytes()))
-        if peer.protocol.is_fast and have.count and not peer.connection.remote.is_ipv6:
-            self._grant_allowed_fast(peer)
+        if peer.has_dht and self._dht_port:
+            peer.send(encoder.port(self._dht_port))
+
+    @property
+    def _dht_port(self) -> int:
+        """0 = of the DHT we do not speak in this swarm (BEP 27)."""
+        return 0 if self._swarm.info.is_private else self._swarm.facilities.dht.port
 
     def tell_upload_only(self) -> None:
-        """Tell all peers that we want nothing more (BEP 21). Call it when we become a seed."""
+        """Tell all peers whether we want anything (BEP 21). Call it when that has changed."""
         for peer in self._swarm.peers.connected:
             if peer.protocol.has_extensions:
                 peer.send(encoder.extended(0, self._extension_handshake(peer).encode()))
 
     def _extension_handshake(self, peer: Peer) -> ExtensionHandshake:
         facilities = self._swarm.facilities
+        ids = {ut_metadata.NAME: METADATA_EXT_ID}
+        if self._swarm.exchange is not None:
+            ids[ut_pex.NAME] = PEX_EXT_ID
+        if self._swarm.punching is not None:
+            ids[ut_holepunch.NAME] = HOLEPUNCH_EXT_ID
         return ExtensionHandshake(
-            ids={ut_metadata.NAME: METADATA_EXT_ID},
+            ids=ids,
             metadata_size=len(self._swarm.info.raw),
             client=CLIENT,
             listen_port=facilities.listen_port() or None,
             reqq=facilities.limits.max_request_queue,
-            upload_only=self._swarm.have.is_full,
+            upload_only=self._swarm.wants_nothing and self._swarm.disguise is None,
             your_ip=peer.connection.remote.host,
         )
 
-    def _grant_allowed_fast(self, peer: Peer) -> None:
+    def grant_allowed_fast(self, peer: Peer) -> None:
+        """Let a peer that wants something, and finds no place, ask for a few pieces all the same.
+
+        Not sooner: peers of one network are all granted the same pieces, and who is let ask for any
+        should take one that others do not have.
+        """
         swarm = self._swarm
+        is_one = peer.protocol.is_fast and not peer.connection.remote.is_ipv6
+        has_few = peer.pieces.count < _ALLOWED_FAST_UNTIL and not peer.owes
+        if not is_one or not has_few or peer.granted_fast or swarm.disguise is not None:
+            return
+        others = sum(
+            bool(other.granted_fast) and other.pieces.count < _ALLOWED_FAST_UNTIL
+            for other in swarm.peers.connected
+        )
+        if others >= _ALLOWED_FAST_PEERS:
+            return
         granted = [
             index
             for index in allowed_fast_set(
@@ -129,17 +164,30 @@ class Conversation:
                 self._on_extension_handshake(peer, payload)
             case Extended(ext_id, payload) if ext_id == METADATA_EXT_ID:
                 answer_metadata(peer, swarm.info.raw, payload)
+            case Extended(ext_id, payload) if ext_id == PEX_EXT_ID and swarm.exchange is not None:
+                swarm.exchange.on_message(peer, payload)
+            case Extended(ext_id, payload) if (
+                ext_id == HOLEPUNCH_EXT_ID and swarm.punching is not None
+            ):
+                swarm.punching.on_message(peer, payload)
+            case Port(port):
+                if port and self._dht_port:
+                    swarm.facilities.dht.met(Endpoint(peer.connection.remote.host, port))
             case _:
-                pass  # keep-alive, suggestions, a DHT port, extensions that we never offered
+                pass  # keep-alive, suggestions, extensions that we never offered
 
     def _on_extension_handshake(self, peer: Peer, payload: bytes) -> None:
         said = ExtensionHandshake.decode(payload)
         peer.extension = peer.extension.updated(said) if peer.extension else said
         if said.reqq is not None:
             peer.queue.set_peer_limit(said.reqq)
-        peers = self._swarm.peers
+        peers, exchange = self._swarm.peers, self._swarm.exchange
+        if exchange is not None:
+            exchange.on_handshake(peer)
+        if self._swarm.punching is not None:
+            self._swarm.punching.on_handshake(peer)
         if said.listen_port and peer.is_incoming:
             peers.learn_listen_port(peer, Endpoint(peer.connection.remote.host, said.listen_port))
         if said.your_ip:
-            peers.learn_our_address(peer, said.your_ip)
+            self._swarm.facilities.reachability.seen_at(peer.connection.remote.host, said.your_ip)
         peers.drop_if_useless(peer)

@@ -13,10 +13,12 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from engine.core.file_choice import FileChoice
 from engine.core.geometry import BLOCK_LENGTH
 from engine.errors import CorruptPeerError, ProtocolError
 from engine.storage.disk import HashMismatch
 from engine.swarm.piece_picker import PiecePicker
+from engine.swarm.request_queue import SNUB_S
 from engine.swarm.smart_ban import SmartBan
 from engine.torrent.peer import Peer
 from engine.torrent.unfinished import Unfinished, UnfinishedBlock
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+IDLE_PATIENCE_S = 8.0
+"""How long a silent peer keeps its requests while another one has nothing left to be asked for: in
+the end game, or when a suspect piece is left to a single peer."""
 STUCK_S = 15.0
 """A piece is given up after this long: a peer that choked us may soon unchoke us again."""
 _EARLIER_LIFE = cast(Any, object())
@@ -70,6 +75,9 @@ class Download:
 
     def on_have(self, peer: Peer, index: int) -> None:
         self.picker.peer_gained(peer, index)
+        self._swarm.upload.on_have(peer, index)
+        if self._swarm.disguise is not None:
+            self._swarm.disguise.on_have(peer, index)
         if peer.pieces.is_full and self._swarm.peers.drop_if_useless(peer):
             return
         if not peer.protocol.am_interested and self.picker.interested_in(index):
@@ -80,7 +88,11 @@ class Download:
     def on_pieces(self, peer: Peer) -> None:
         """The peer said all that it has, at once."""
         peer.pieces = peer.protocol.peer_pieces
+        peer.had_at_first = peer.pieces.count
         self.picker.peer_added(peer, peer.pieces)
+        self._swarm.upload.on_pieces(peer)
+        if self._swarm.disguise is not None:
+            self._swarm.disguise.on_peer(peer)
         if not self._swarm.peers.drop_if_useless(peer):
             self.update_interest(peer)
             if not peer.queue.outstanding:
@@ -249,13 +261,15 @@ class Download:
             peer.set_interested(False)
         swarm.on_piece(index)
         if not self._announce:
-            swarm.facilities.loop.call_soon(self._tell_haves)
+            swarm.facilities.loop.call_soon(self.tell_haves)
         self._announce.append(index)
         if self.picker.is_finished:
             swarm.on_finished()
 
-    def _tell_haves(self) -> None:
+    def tell_haves(self) -> None:
         """Tell all peers about the pieces of this turn of the loop, in one write each."""
+        if not self._announce:
+            return
         frames = encoder.haves(self._announce)
         self._announce = []
         for peer in list(self._swarm.peers.connected):
@@ -266,11 +280,30 @@ class Download:
             peer, CorruptPeerError(f"{peer.connection.remote} sent corrupt blocks of piece {index}")
         )
 
+    # ── when other files are wanted ─────────────────────────────────────────────────────────────
+
+    def choose(self, choice: FileChoice | None) -> None:
+        """Ask for what is wanted now, and for nothing else."""
+        info = self._swarm.info
+        self.picker.set_wanted(*((choice.wanted, choice.urgent(info)) if choice else (None,)))
+        begun = [partial.index for partial in self.picker.partials()]
+        for index in [index for index in begun if not self.picker.interested_in(index)]:
+            for peer, request in self.picker.piece_dropped(index):
+                peer.queue.cancelled(request[0], request[1])
+                peer.send(encoder.cancel(*request))
+            self._release_buffer(index)
+            self.unfinished.ended(index)
+        for peer in self._swarm.peers.connected:
+            self.update_interest(peer)
+        self._feed_soon()
+
     # ── every second ────────────────────────────────────────────────────────────────────────────
 
     def tick(self, peer: Peer, now: float) -> None:
         """Release what a peer was asked for and does not send."""
-        lost = peer.queue.tick(now, peer.down.rate)
+        is_holding_up = self.picker.is_end_game or bool(self._starved)
+        patience_s = IDLE_PATIENCE_S if is_holding_up else SNUB_S
+        lost = peer.queue.tick(now, peer.down.rate, patience_s=patience_s)
         peer.is_snubbed = peer.queue.is_snubbed
         if lost:
             for request in lost:

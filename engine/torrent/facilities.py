@@ -8,18 +8,25 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from engine.core.compact import Endpoint
 from engine.core.identifiers import PeerId
+from engine.core.ip_gate import IpGate
 from engine.core.rates import RateEstimate
+from engine.core.reachability import Reachability
 from engine.net.dialer import Dialer
+from engine.net.route import Route
 from engine.net.tracker_client import TrackerClient
 from engine.storage.disk import Disk
 from engine.storage.file_pool import FilePool
 from engine.storage.piece_buffers import PieceBuffers
+from engine.swarm.peer_list import PeerList
+from engine.torrent.dht_door import DhtDoor, NoDht
 from engine.torrent.slabs import Slabs
 from engine.torrent.throttle import SharedLimit
+from engine.wire.encryption_policy import EncryptionPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +46,18 @@ class Limits:
     """Peers asked of a tracker."""
     min_announce_interval_s: float = 60.0
     """No tracker is asked more often, whatever it says."""
+    encryption: EncryptionPolicy = field(default_factory=EncryptionPolicy)
+    """Of connections to peers."""
     is_isolated: bool = False
     """Only explicit peers and the torrent's own trackers are used."""
+    super_seed: bool = False
+    """Begin to seed in disguise (BEP 16)."""
+    pex: bool = True
+    """Tell peers of each other, and hear of others from them (BEP 11)."""
+
+    @property
+    def exchanges_peers(self) -> bool:
+        return self.pex and not self.is_isolated
 
 
 @dataclass(slots=True)
@@ -66,6 +83,8 @@ class Facilities:
     file_pool: FilePool
     dialer: Dialer
     trackers: TrackerClient
+    route: Route
+    """By which way everything leaves; also names are looked up by it."""
     receive_buffer: memoryview
     """Shared by all connections; see net/peer_connection.py."""
     down: SharedLimit
@@ -75,7 +94,20 @@ class Facilities:
     up_rate: RateEstimate
     """Payload of all torrents."""
     listen_port: Callable[[], int]
+    gate: IpGate
+    """Whom we speak with at all."""
+    reachability: Reachability = field(default_factory=Reachability)
     is_own_host: Callable[[str], bool]
     """True if the address is one that we listen on."""
+    dht: DhtDoor = field(default_factory=NoDht)
     spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
     """Start a task that the session owns and ends."""
+
+    def new_peer_list(self) -> PeerList:
+        """An empty list of addresses, for one torrent."""
+        return PeerList(self.rng, ours=self.our_endpoints(), forbids=self.gate.forbids_learning)
+
+    def our_endpoints(self) -> list[Endpoint]:
+        """Where others see us."""
+        port = self.listen_port()
+        return [Endpoint(host, port) for host in self.reachability.hosts] if port else []

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from engine.core.identifiers import InfoHash
 from engine.errors import PeerError, PeerTimeoutError
-from engine.net.peer_connection import RECEIVE_BUFFER_BYTES, PeerConnection
+from engine.net.connection import RECEIVE_BUFFER_BYTES, Connection
 from engine.wire.handshake import (
     HANDSHAKE_LENGTH,
     INFO_HASH_END,
@@ -34,10 +34,10 @@ class Greeting:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        connection: PeerConnection,
+        connection: Connection,
         *,
         answer: Callable[[InfoHash], bytes | None],
-        greeted: Callable[[PeerConnection, Handshake, bytes], None],
+        greeted: Callable[[Connection, Handshake, bytes], None],
         failed: Callable[[Exception | None], None],
     ) -> None:
         self._connection = connection
@@ -51,6 +51,10 @@ class Greeting:
     def call(self, info_hash: InfoHash) -> None:
         """Speak first: we dialled for this torrent. Must be called before the connection starts."""
         self._say(info_hash)
+
+    def called(self) -> None:
+        """Know that our handshake was sent already. Must be called before the connection starts."""
+        self._is_answered = True
 
     def _say(self, info_hash: InfoHash) -> None:
         self._is_answered = True

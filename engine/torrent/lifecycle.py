@@ -4,6 +4,7 @@ PAUSED ──check──► CHECKING ──download──► DOWNLOADING ──f
  │ ▲               ▲ │  └────────seed──────────────────────────────►│
  │ └──── pause ────┼─┴──────────────────┴───────────────────────────┘
  └─fetch► METADATA─┘check      a magnet link; pause leads back from it as from the others
+SEEDING ──want──► DOWNLOADING   when more files are wanted than before
 any running state ──fail──► ERROR;  a user's resume leads out of ERROR as out of PAUSED.
 """
 
@@ -19,6 +20,7 @@ class State(StrEnum):
     CHECKING = "checking"
     DOWNLOADING = "downloading"
     SEEDING = "seeding"
+    """Nothing that is wanted is missing; that may be less than everything."""
     ERROR = "error"
 
     @property
@@ -33,11 +35,13 @@ class Event(StrEnum):
     CHECK = "check"
     """Verify what is on disk."""
     DOWNLOAD = "download"
-    """Something is missing: join the swarm for it."""
+    """Something wanted is missing: join the swarm for it."""
+    WANT = "want"
+    """More files are wanted than before: stay in the swarm for them."""
     SEED = "seed"
     """All is there: join the swarm to serve it."""
     FINISH = "finish"
-    """The last missing piece was written."""
+    """The last missing piece of those that are wanted was written."""
     PAUSE = "pause"
     FAIL = "fail"
     """The storage failed."""
@@ -62,6 +66,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.DOWNLOADING, Event.PAUSE): State.PAUSED,
     (State.DOWNLOADING, Event.FAIL): State.ERROR,
     (State.SEEDING, Event.CHECK): State.CHECKING,
+    (State.SEEDING, Event.WANT): State.DOWNLOADING,
     (State.SEEDING, Event.PAUSE): State.PAUSED,
     (State.SEEDING, Event.FAIL): State.ERROR,
     (State.ERROR, Event.FETCH): State.METADATA,

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.core.file_choice import FileChoice
 from engine.core.metainfo import Info
-from engine.storage.filesystem import TorrentFiles
+from engine.storage.chosen_files import ChosenFiles
 from engine.swarm.peer_list import PeerList
 from engine.torrent.conversation import Conversation
+from engine.torrent.dht_door import our_reserved
+from engine.torrent.disguise import Disguise
 from engine.torrent.download import Download
 from engine.torrent.facilities import Facilities
+from engine.torrent.hole_punching import HolePunching
 from engine.torrent.lifecycle import State
+from engine.torrent.peer_exchange import PeerExchange
 from engine.torrent.peers import Peers
 from engine.torrent.throttle import Throttle
 from engine.torrent.upload import Upload
@@ -46,12 +51,23 @@ class LiveTorrent:
         self.drops_seeds = True
         self.down = Throttle(facilities.loop, torrent.down_bucket, facilities.down)
         self.up = Throttle(facilities.loop, torrent.up_bucket, facilities.up)
-        self.files: TorrentFiles = torrent.files(info)
+        self.files: ChosenFiles = torrent.files(info)
         self.download = Download(self)
         self.upload = Upload(self)
         self.conversation = Conversation(self)
         self.peers = Peers(self, known)
+        self.exchange: PeerExchange | None = None
+        if facilities.limits.exchanges_peers and not info.is_private:
+            self.exchange = PeerExchange(self)
+        self.punching: HolePunching | None = None
+        if self.exchange is not None and facilities.dialer.speaks_utp:
+            self.punching = HolePunching(self)
+        self.disguise: Disguise | None = None
+        if facilities.limits.super_seed and torrent.have.is_full:
+            self.disguise = Disguise(self)
         self.idle_since: float | None = self.now()
+        if torrent.choice is not None:
+            self.download.picker.set_wanted(torrent.choice.wanted, torrent.choice.urgent(info))
         if torrent.state is State.DOWNLOADING:
             self.download.restore(torrent.kept_blocks())
         self._next_rechoke_at = self.now() + CHOKE_ROUND_S
@@ -65,12 +81,23 @@ class LiveTorrent:
         return not self.is_closed and self.torrent.state is State.DOWNLOADING
 
     @property
+    def copies_elsewhere(self) -> float:
+        """Whole copies that connected peers hold together, and those who left us as seeds."""
+        return self.download.picker.availability.distributed_copies() + len(self.peers.parted_seeds)
+
+    @property
+    def wants_nothing(self) -> bool:
+        """True if no wanted piece is missing; whether others are is another matter."""
+        return self.download.picker.is_finished
+
+    @property
     def is_idle(self) -> bool:
         """True if nobody has been connected for a while."""
         return self.idle_since is not None and self.now() - self.idle_since > _IDLE_LINGER_S
 
     def our_handshake(self) -> bytes:
-        return Handshake(self.info_hash, self.facilities.peer_id).encode()
+        reserved = our_reserved(self.facilities.dht, is_private=self.info.is_private)
+        return Handshake(self.info_hash, self.facilities.peer_id, reserved).encode()
 
     # ── what happens ────────────────────────────────────────────────────────────────────────────
 
@@ -82,6 +109,14 @@ class LiveTorrent:
         self.torrent.up_rate.add(amount)
         self.facilities.up_rate.add(amount)
 
+    def choose(self, choice: FileChoice | None) -> None:
+        """Other files are wanted, or some more than others."""
+        self.files.skipped = choice.skipped if choice else frozenset()
+        had_finished = self.wants_nothing
+        self.download.choose(choice)
+        if had_finished and not self.wants_nothing:
+            self.conversation.tell_upload_only()
+
     def on_piece(self, index: int) -> None:
         """A piece is verified and on disk."""
         self.torrent.on_piece(index)
@@ -91,6 +126,7 @@ class LiveTorrent:
         self.torrent.on_finished()
         if self.is_closed:
             return
+        self.download.tell_haves()  # first: who hears `upload_only` may hang up on the spot
         self.conversation.tell_upload_only()
         self.peers.drop_seeds()
         for peer in self.peers.connected:
@@ -102,6 +138,8 @@ class LiveTorrent:
 
     def on_peers_changed(self) -> None:
         self.idle_since = None if self.peers.connected else self.now()
+        if self.exchange is not None:
+            self.exchange.peers_changed()
         self.torrent.changed()
 
     def note(self, level: str, text: str) -> None:
@@ -110,9 +148,14 @@ class LiveTorrent:
     def tick(self, now: float) -> None:
         """Once a second."""
         self.peers.tick(now)
+        self.upload.tick(now)
         if self.is_downloading and self.peers.are_few:
             self.torrent.announcer.want_more()
+        if self.exchange is not None:
+            self.exchange.tick(now)
         self.download.drop_stuck_pieces()
+        if self.disguise is not None:
+            self.disguise.offer()
         if now >= self._next_rechoke_at:
             self._next_rechoke_at = now + CHOKE_ROUND_S
             self.upload.rechoke()

@@ -3,6 +3,8 @@
 It takes part in the swarm without pieces: it dials, says that it has nothing, and asks for metadata
 only. What is asked of whom is the business of swarm/metadata_fetch.py.
 
+Other peers are heard of by peer exchange, too (BEP 11).
+
 Invariant: what is handed on has the right hash. Peers found on the way are handed on with it.
 """
 
@@ -17,13 +19,14 @@ from engine.core.compact import Endpoint, endpoint
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Info, Metainfo
 from engine.errors import InputError, PeerError, PeerTimeoutError
-from engine.net.peer_connection import PeerConnection
+from engine.net.connection import Connection
 from engine.swarm.metadata_fetch import MetadataFetch
-from engine.swarm.peer_list import PeerList, PeerSource
+from engine.swarm.peer_list import UNFIT_FOR_PRIVATE, PeerSource
 from engine.torrent.calling import Calling
 from engine.torrent.facilities import Facilities
 from engine.torrent.metadata_peer import MetadataPeer
 from engine.torrent.owner import Owner
+from engine.torrent.peer_exchange import believed, heard
 from engine.torrent.throttle import Throttle
 from engine.wire.extensions import MAX_METADATA_BYTES
 from engine.wire.handshake import Handshake
@@ -50,7 +53,7 @@ class MetadataSwarm:
     def __init__(self, torrent: Torrent, facilities: Facilities, owner: Owner) -> None:
         self.torrent = torrent
         self.facilities = facilities
-        self.known = PeerList(facilities.rng)
+        self.known = facilities.new_peer_list()
         self.connected: dict[MetadataPeer, None] = {}
         self.fetch: MetadataFetch[MetadataPeer] = MetadataFetch(
             torrent.info_hash, max_bytes=MAX_METADATA_BYTES
@@ -90,15 +93,13 @@ class MetadataSwarm:
         """Turn the names of peers that the link gives into addresses."""
         for host, port in names:
             try:
-                answers = await self.facilities.loop.getaddrinfo(
-                    host, port, type=socket.SOCK_STREAM
-                )
+                found = await self.facilities.route.look_up(host, port, socket.SOCK_STREAM)
             except (OSError, UnicodeError) as error:
                 reason = getattr(error, "strerror", None) or error
                 self.torrent.note("warning", f"cannot look up the peer {host}: {reason}")
                 continue
-            for *_, address in answers:
-                self.torrent.add_peer(endpoint(str(address[0]), port))
+            for address in found:
+                self.torrent.add_peer(endpoint(str(address.sockaddr[0]), port))
 
     def found(self, endpoints: Iterable[Endpoint], source: PeerSource) -> None:
         """Learn addresses, and dial the best at once."""
@@ -111,7 +112,7 @@ class MetadataSwarm:
         most = min(_MAX_PEERS, self.facilities.limits.max_connections_per_torrent)
         self._calling.call_more(most - len(self.connected))
 
-    def _on_greeted(self, connection: PeerConnection, handshake: Handshake, rest: bytes) -> None:
+    def _on_greeted(self, connection: Connection, handshake: Handshake, rest: bytes) -> None:
         if handshake.peer_id == self.facilities.peer_id:
             self.known.ban(connection.remote)
             raise PeerError(f"{connection.remote} is ourselves")
@@ -157,6 +158,16 @@ class MetadataSwarm:
     def on_reject(self, peer: MetadataPeer, index: int) -> None:
         self.fetch.rejected(peer, index, self.now())
 
+    def on_exchange(self, peer: MetadataPeer, payload: bytes) -> None:
+        """Learn of further peers. They are told nothing: the torrent may turn out to be private.
+        Raises ProtocolError."""
+        remote = peer.connection.remote
+        message = heard(peer.hearing, payload, self.facilities)
+        if message is None:
+            return
+        told = believed(peer.hearing, message, remote, self.known, self.facilities)
+        self.found((each.endpoint for each in told), PeerSource.PEX)
+
     def _ban(self, peer: MetadataPeer) -> None:
         remote = peer.connection.remote
         self.known.ban(remote)
@@ -168,8 +179,10 @@ class MetadataSwarm:
         self.connected.pop(peer, None)
         self.fetch.removed(peer)
         remote, now = peer.connection.remote, self.now()
-        if self.is_closed or peer.is_set_aside:
-            self.known.set_aside(remote, now if self.is_closed else now + _ASIDE_S)
+        if self.is_closed or self.facilities.route.waiting:
+            self.known.set_aside(remote, now)
+        elif peer.is_set_aside:
+            self.known.set_aside(remote, now + _ASIDE_S)
         else:
             self.known.disconnected(remote, now, failed=True)
         if error is not None:
@@ -179,6 +192,15 @@ class MetadataSwarm:
             for other in self.connected:
                 self.ask(other)  # what it was asked for is to be had from them
             self.torrent.changed()
+
+    def drop_forbidden(self) -> None:
+        """Part from those that a new filter forbids."""
+        gate = self.facilities.gate
+        self._calling.drop_forbidden()
+        for peer in list(self.connected):
+            if gate.forbids(peer.connection.remote.host):
+                gate.closed += 1
+                peer.connection.close(PeerError(f"{peer.connection.remote} is filtered"))
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
 
@@ -199,10 +221,8 @@ class MetadataSwarm:
         if torrent.has_info:  # paused, resumed and fetched a second time meanwhile
             return
         torrent.note("info", f"metadata is here: {len(raw)} bytes")
-        if magnet.selected:
-            torrent.note(
-                "warning", "the link selects some files; all are fetched, it cannot be done yet"
-            )
+        if metainfo.info.is_private:
+            self.known.forget_sources(UNFIT_FOR_PRIVATE)
         self.known.recall()
         torrent.learned(metainfo, self.known)
 

@@ -1,24 +1,27 @@
-"""One connected peer of a torrent without metadata: what is said until we have it (BEP 3, 9, 10).
+"""One connected peer of a torrent without metadata: what is said till we have it (BEP 3, 5, 9, 10).
 
 Nothing can be known of pieces yet, so that what the peer tells of them is not looked at: the
-connection ends with the fetch, and a new one begins from the start.
+connection ends with the fetch, and a new one begins from the start. It may name others (BEP 11).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.core.compact import Endpoint
 from engine.core.identifiers import VERSION
 from engine.errors import ProtocolError
-from engine.net.peer_connection import RECEIVE_BUFFER_BYTES, PeerConnection
+from engine.net.connection import RECEIVE_BUFFER_BYTES, Connection
 from engine.swarm.peer_list import PeerSource
+from engine.swarm.pex_exchange import Hearing
 from engine.torrent.metadata_serving import METADATA_EXT_ID
-from engine.wire import encoder, ut_metadata
+from engine.torrent.peer_exchange import PEX_EXT_ID
+from engine.wire import encoder, ut_metadata, ut_pex
 from engine.wire.client_name import client_name
 from engine.wire.decoder import Decoder
 from engine.wire.extensions import ExtensionHandshake
 from engine.wire.handshake import Handshake
-from engine.wire.messages import Block, Extended
+from engine.wire.messages import Block, Extended, Port
 from engine.wire.ut_metadata import MetadataData, MetadataReject, MetadataRequest
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ class MetadataPeer:
         "connected_at",
         "connection",
         "extension",
+        "hearing",
         "is_set_aside",
         "received_bytes",
         "source",
@@ -48,7 +52,7 @@ class MetadataPeer:
     def __init__(
         self,
         swarm: MetadataSwarm,
-        connection: PeerConnection,
+        connection: Connection,
         handshake: Handshake,
         source: PeerSource,
     ) -> None:
@@ -62,6 +66,7 @@ class MetadataPeer:
         self.connection = connection
         self.source = source
         self.extension: ExtensionHandshake | None = None
+        self.hearing = Hearing(now)
         self.connected_at = now
         self.useful_at = now
         """When it gave a piece that it was asked for, or began."""
@@ -73,8 +78,11 @@ class MetadataPeer:
     def open(self) -> None:
         """Say what stands behind the handshake: what we speak, and that we have nothing."""
         facilities = self._swarm.facilities
+        ids = {ut_metadata.NAME: METADATA_EXT_ID}
+        if facilities.limits.exchanges_peers:
+            ids[ut_pex.NAME] = PEX_EXT_ID
         said = ExtensionHandshake(
-            ids={ut_metadata.NAME: METADATA_EXT_ID},
+            ids=ids,
             client=f"seedwright {VERSION}",
             listen_port=facilities.listen_port() or None,
             reqq=facilities.limits.max_request_queue,
@@ -83,17 +91,26 @@ class MetadataPeer:
         self._send(encoder.extended(0, said.encode()))
         if self._handshake.supports_fast:
             self._send(encoder.have_none())
+        if self._handshake.supports_dht and facilities.dht.port:
+            self._send(encoder.port(facilities.dht.port))
 
     # ── what the connection tells ───────────────────────────────────────────────────────────────
 
     def on_data(self, data: memoryview) -> None:
-        self._swarm.down.take(len(data))
+        self._swarm.down.take(len(data), self)
         for message in self._decoder.feed(data):
             match message:
                 case Extended(0, payload):
                     self._on_extension_handshake(payload)
                 case Extended(ext_id, payload) if ext_id == METADATA_EXT_ID:
                     self._on_metadata_message(payload)
+                case Extended(ext_id, payload) if ext_id == PEX_EXT_ID:
+                    if self._swarm.facilities.limits.exchanges_peers:
+                        self._swarm.on_exchange(self, payload)
+                case Port(port):
+                    if port:
+                        dht = self._swarm.facilities.dht
+                        dht.met(Endpoint(self.connection.remote.host, port))
                 case Block():
                     raise ProtocolError(f"{self.connection.remote} sent a block unasked")
                 case _:
@@ -109,9 +126,9 @@ class MetadataPeer:
         self._swarm.on_closed(self, error)
 
     def read_quota(self) -> int:
-        quota = self._swarm.down.quota()
+        quota = self._swarm.down.quota(self)
         if quota <= 0:
-            self._swarm.down.wait(self.connection.resume_reading)
+            self._swarm.down.wait(self, self.connection.resume_reading)
         return min(RECEIVE_BUFFER_BYTES, quota)
 
     def _on_extension_handshake(self, payload: bytes) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from engine.net.peer_connection import LOW_WATERMARK_BYTES
+from engine.net.connection import LOW_WATERMARK_BYTES
 from engine.wire import encoder, ut_metadata
 from engine.wire.ut_metadata import (
     METADATA_PIECE_BYTES,
@@ -45,5 +45,5 @@ def answer_metadata(peer: Peer, metadata: bytes, payload: bytes) -> None:
         data = metadata[begin : begin + METADATA_PIECE_BYTES]
         answer = MetadataData(message.piece, data, len(metadata))
     frame = encoder.extended(ext_id, ut_metadata.encode(answer))
-    peer.swarm.up.take(len(frame))
+    peer.swarm.up.take(len(frame), peer)
     peer.send(frame)

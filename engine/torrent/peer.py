@@ -5,6 +5,7 @@ A peer takes what arrives apart and passes it to the torrent's parts by topic; i
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from engine.core.bitfield import Bitfield
@@ -12,10 +13,15 @@ from engine.core.compact import Endpoint
 from engine.core.geometry import Geometry
 from engine.core.identifiers import PeerId
 from engine.core.rates import RateEstimate
+from engine.core.scope import household_of, is_local
 from engine.errors import PeerError
-from engine.net.peer_connection import RECEIVE_BUFFER_BYTES, PeerConnection
+from engine.net.connection import RECEIVE_BUFFER_BYTES, Connection, Encryption, Transport
+from engine.swarm.debts import Debt
+from engine.swarm.hole_punching import Acquaintance
 from engine.swarm.peer_list import PeerSource
+from engine.swarm.pex_exchange import Hearing, Telling
 from engine.swarm.request_queue import RequestQueue
+from engine.swarm.uptake import Uptake
 from engine.torrent.slabs import SMALL_BATCH
 from engine.wire import encoder
 from engine.wire.client_name import client_name
@@ -52,14 +58,23 @@ class Peer:
         "_read_bytes",
         "_talk_at",
         "_talk_left",
+        "accounted",
+        "acquaintance",
         "batch",
+        "comes_last",
         "connected_at",
         "connection",
+        "debt",
         "decoder",
         "down",
         "extension",
         "granted_fast",
+        "had_at_first",
+        "has_dht",
         "heard_at",
+        "hearing",
+        "hoards",
+        "household",
         "is_incoming",
         "is_optimistic",
         "is_reading_disk",
@@ -74,15 +89,17 @@ class Peer:
         "source",
         "spoke_at",
         "swarm",
+        "telling",
         "unchoked_at",
         "up",
         "uploads",
+        "uptake",
     )
 
     def __init__(
         self,
         swarm: LiveTorrent,
-        connection: PeerConnection,
+        connection: Connection,
         handshake: Handshake,
         geometry: Geometry,
         *,
@@ -95,12 +112,15 @@ class Peer:
         self.peer_id = PeerId(handshake.peer_id)
         self.source = source
         self.is_incoming = is_incoming
+        self.has_dht = handshake.supports_dht
         self.decoder = Decoder()
         self.decoder.set_bitfield_bytes((geometry.piece_count + 7) // 8)
         self.protocol = PeerProtocol(
             geometry, fast=handshake.supports_fast, extensions=handshake.supports_extensions
         )
         self.pieces: Bitfield = self.protocol.peer_pieces
+        self.had_at_first = 0
+        """Pieces that they had when they came."""
         self.queue = RequestQueue(now)
         self.uploads: dict[Request, None] = {}
         """What they asked of us and we have not sent, oldest first; asking twice is asking once."""
@@ -114,11 +134,28 @@ class Peer:
         self.spoke_at = now
         self.listens_at: Endpoint | None = None
         """Where an incoming peer said that it listens."""
+        self.telling: Telling | None = None
+        self.hearing: Hearing | None = None
+        """Peer exchange with them, each way from the first message on."""
+        self.acquaintance: Acquaintance | None = None
+        """Hole punching with them, if they ever spoke it."""
         self.metadata_given = 0
         """Pieces of the info dictionary that we sent them."""
         self.unchoked_at: float | None = None
         """When we last unchoked them."""
+        self.uptake = Uptake(now)
         self.is_optimistic = False
+        self.comes_last = False
+        """Its host let a turn go by."""
+        # Behind a local address there may be many, and a swarm on one machine has no other.
+        remote = connection.remote
+        self.household: Hashable = remote if is_local(remote.host) else household_of(remote.host)
+        """Whom to remember it by."""
+        self.debt: Debt = swarm.upload.debts.of(self.household)
+        self.accounted = 0, 0
+        """Bytes to them and from them that the debt knows of."""
+        self.hoards = False
+        """It passes nothing on of what we seed."""
         self.is_snubbed = False
         self.is_slow = False
         """It sends much less than the others do."""
@@ -139,8 +176,8 @@ class Peer:
         swarm = self.swarm
         download, upload = swarm.download, swarm.upload
         self.heard_at = swarm.now()
-        swarm.down.take(len(data))
-        has_requests = False
+        swarm.down.take(len(data), self)
+        requests: list[Request] = []
         payload = talk = 0
         messages = self.decoder.feed(data)
         for message in messages:
@@ -149,9 +186,11 @@ class Peer:
                 payload += len(message[2])  # type: ignore[arg-type,index]
                 download.on_block(self, message)  # type: ignore[arg-type]
             elif kind is Request:
-                has_requests = True
-                upload.on_request(self, message)  # type: ignore[arg-type]
+                requests.append(message)  # type: ignore[arg-type]
             else:
+                if requests:  # a cancel, or not interested, may follow them
+                    upload.on_requests(self, requests)
+                    requests = []
                 talk += 1
                 swarm.conversation.on_message(self, message)
             if self.connection.is_closed:
@@ -166,9 +205,12 @@ class Peer:
             download.refill(self)
         elif messages:
             self._read_bytes = _SMALL_READ_BYTES
-        if has_requests:
+        if requests:
+            upload.on_requests(self, requests)
+        if self.uploads:
             upload.pump(self)
         self.connection.flush()
+        self.connection.expect(self.decoder.missing_bytes)
 
     def count_talk(self, count: int) -> None:
         """Raise PeerError if the peer keeps us busy with messages that move nothing."""
@@ -186,9 +228,9 @@ class Peer:
         self.swarm.peers.on_closed(self, error)
 
     def read_quota(self) -> int:
-        quota = self.swarm.down.quota()
+        quota = self.swarm.down.quota(self)
         if quota <= 0:
-            self.swarm.down.wait(self.connection.resume_reading)
+            self.swarm.down.wait(self, self.connection.resume_reading)
         return min(self._read_bytes, quota)
 
     # ── what we tell them ───────────────────────────────────────────────────────────────────────
@@ -231,6 +273,11 @@ class Peer:
         return self.listens_at or self.connection.remote
 
     @property
+    def owes(self) -> bool:
+        """They took and gave nothing, while we wanted something."""
+        return self.debt.is_open
+
+    @property
     def is_interested(self) -> bool:
         return self.protocol.peer_interested
 
@@ -268,6 +315,9 @@ class Peer:
             ("I", self.is_incoming),
             ("X", protocol.is_fast),
             ("H", self.pieces.is_full),
+            ("E", self.connection.encryption is Encryption.ALL),
+            ("e", self.connection.encryption is Encryption.HANDSHAKE),
+            ("P", self.connection.transport is Transport.UTP),
         ):
             parts += letter if is_set else ""
         return parts

@@ -9,8 +9,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from engine.core.compact import Endpoint
+from engine.core.scope import household_of, is_local
 from engine.errors import PeerError, PeerTimeoutError
-from engine.net.peer_connection import PeerConnection
+from engine.net.connection import Connection, Encryption
 from engine.swarm.peer_list import PeerList, PeerSource
 from engine.torrent.calling import Calling
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
@@ -24,12 +25,14 @@ log = logging.getLogger(__name__)
 
 FEW_PEERS = 5
 """With fewer than this, and nobody left to dial, the tracker is asked for more."""
-_MAX_CLAIMS = 32
+_MAX_PARTED = 1000
 _SLOW_BYTES_PER_S = 1024 * 1024
 _JUDGED_AFTER_S = 10.0
 """A peer is not called slow before it had this long to show what it gives."""
 _SIMULTANEOUS_S = 5.0
 _OFFENCES_OF_A_HOST = 3
+_MOST_OF_A_HOST = 8
+"""Connections that come from one public address, or /64 of IPv6, to one torrent."""
 
 
 class Peers:
@@ -38,11 +41,10 @@ class Peers:
     __slots__ = (
         "_calling",
         "_offences",
-        "_our_host",
-        "_seen_as",
         "_swarm",
         "connected",
         "known",
+        "parted_seeds",
     )
 
     def __init__(self, swarm: LiveTorrent, known: PeerList) -> None:
@@ -55,10 +57,11 @@ class Peers:
             swarm.info_hash,
             greeted=self._on_greeted,
             is_connected=self._is_connected,
+            is_private=swarm.info.is_private,
+            unreachable=self._on_unreachable,
         )
-        self._seen_as: dict[str, str] = {}
-        """An address of ours that was claimed → the host that claimed it first."""
-        self._our_host = ""
+        self.parted_seeds: set[str] = set()
+        """Hosts of those that had everything when they or we hung up."""
         self._offences: Counter[str] = Counter()
         """Bans of each host, whatever the port."""
 
@@ -75,10 +78,28 @@ class Peers:
         """Dial as many known addresses as the limits allow."""
         swarm = self._swarm
         if swarm.is_running:
-            self._calling.call_more(self._limit() - len(self.connected), seeding=swarm.have.is_full)
+            self._calling.call_more(
+                self._limit() - len(self.connected), seeding=swarm.wants_nothing
+            )
 
-    def _on_greeted(self, connection: PeerConnection, handshake: Handshake, rest: bytes) -> None:
+    def _on_greeted(self, connection: Connection, handshake: Handshake, rest: bytes) -> None:
         self.attach(connection, handshake, rest, is_incoming=False)
+
+    def _on_unreachable(self, endpoint: Endpoint) -> None:
+        punching = self._swarm.punching
+        if punching is not None and self._swarm.is_running and self.find(endpoint) is None:
+            punching.on_unreachable(endpoint)
+
+    def punch(self, endpoint: Endpoint) -> None:
+        """Dial an address by uTP while it dials us (BEP 55), if there is a place."""
+        self._calling.punch(endpoint, self._limit() - len(self.connected))
+
+    def find(self, endpoint: Endpoint) -> Peer | None:
+        """The connected peer that is known under an address, or speaks from it."""
+        for peer in self.connected:
+            if endpoint in (peer.dial_address, peer.connection.remote):
+                return peer
+        return None
 
     def _is_connected(self, endpoint: Endpoint) -> bool:
         return any(peer.dial_address == endpoint for peer in self.connected)
@@ -86,7 +107,7 @@ class Peers:
     # ── connected ───────────────────────────────────────────────────────────────────────────────
 
     def attach(
-        self, connection: PeerConnection, handshake: Handshake, rest: bytes, *, is_incoming: bool
+        self, connection: Connection, handshake: Handshake, rest: bytes, *, is_incoming: bool
     ) -> None:
         """Take over a connection whose handshakes are done. Raises PeerError if it is not wanted;
         the caller then closes it. The session counts a connection as open before and until its end.
@@ -104,6 +125,8 @@ class Peers:
             raise PeerError(f"{remote} is banned")
         if is_incoming and len(self.connected) >= self._limit():
             raise PeerError(f"{remote} came when all places were taken")
+        if is_incoming and self._crowds_out_others(remote.host):
+            raise PeerError(f"{remote} comes from where too many are connected already")
         source = PeerSource.INCOMING if is_incoming else self.known.source_of(remote)
         peer = Peer(
             swarm,
@@ -115,7 +138,12 @@ class Peers:
             now=now,
         )
         self.connected[peer] = None
-        if not is_incoming:
+        self.parted_seeds.discard(peer.dial_address.host)  # it is counted where it is connected
+        if is_incoming:
+            if remote not in self.known:  # else what we sent may have opened the router for it
+                swarm.facilities.reachability.came(remote.host)
+        else:
+            swarm.facilities.reachability.dialled(remote.host, now)
             self.known.connected(remote, now)
         swarm.download.picker.peer_added(peer, peer.pieces)
         connection.start(peer)
@@ -123,6 +151,14 @@ class Peers:
         if rest:
             peer.on_data(memoryview(rest))
         swarm.on_peers_changed()
+
+    def _crowds_out_others(self, host: str) -> bool:
+        """Several may share an address; one host must not take the places of all."""
+        if is_local(host):
+            return False
+        household = household_of(host)
+        hosts = [peer.connection.remote.host for peer in self.connected]
+        return sum(household_of(other) == household for other in hosts) >= _MOST_OF_A_HOST
 
     def _settle_double(self, other: Peer, remote: Endpoint, *, is_incoming: bool) -> None:
         """Keep one of two connections with the same peer: raise PeerError, or close the `other`.
@@ -150,17 +186,6 @@ class Peers:
             self.known.next_try_at() > self._swarm.now()
         )
 
-    def learn_our_address(self, peer: Peer, host: str) -> None:
-        """A peer said which address it sees us at; believed once two hosts agree (BEP 10, 40)."""
-        witness = self._seen_as.setdefault(host, peer.connection.remote.host)
-        if witness != peer.connection.remote.host and host != self._our_host:
-            self._our_host = host
-            port = self._swarm.facilities.listen_port()
-            if port:
-                self.known.set_ours([Endpoint(host, port)])
-        elif len(self._seen_as) > _MAX_CLAIMS:
-            self._seen_as.clear()
-
     def learn_listen_port(self, peer: Peer, endpoint: Endpoint) -> None:
         """An incoming peer said where it listens: it can be dialled when it is lost.
 
@@ -170,20 +195,36 @@ class Peers:
             return
         self.known.add(endpoint, PeerSource.INCOMING, self._swarm.now())
         self.known.connected(endpoint, self._swarm.now())
+        encrypts = peer.connection.encryption is not Encryption.NONE
+        self.known.speaks(endpoint, encrypted=encrypts)
         peer.listens_at = endpoint
+        if self._swarm.exchange is not None:
+            self._swarm.exchange.peers_changed()
 
     def drop_if_useless(self, peer: Peer) -> bool:
-        """Close a connection between two who want nothing of each other: both have everything."""
-        if self._swarm.have.is_full and peer.pieces.is_full and self._swarm.drops_seeds:
+        """Close a connection between two who want nothing of each other (BEP 21)."""
+        if not peer.pieces.is_full and peer.protocol.is_opening:
+            return False  # `upload_only` may come before the pieces, which are worth knowing
+        if self._swarm.wants_nothing and peer.is_seed and self._swarm.drops_seeds:
             self.known.seen_as_seed(peer.dial_address)
+            peer.connection.flush()  # a super-seed waits for the haves that say we are done
             peer.connection.close(None)
             return True
         return False
 
     def drop_seeds(self) -> None:
-        """Part from all who have everything. Must be called when we have everything."""
+        """Part from all who want nothing. Must be called when we want nothing any more."""
         for peer in list(self.connected):
             self.drop_if_useless(peer)
+
+    def drop_forbidden(self) -> None:
+        """Part from those that a new filter forbids."""
+        gate = self._swarm.facilities.gate
+        self._calling.drop_forbidden()
+        for peer in list(self.connected):
+            if gate.forbids(peer.connection.remote.host):
+                gate.closed += 1
+                peer.connection.close(PeerError(f"{peer.connection.remote} is filtered"))
 
     def ban(self, peer: Peer, error: PeerError) -> None:
         """Close a connection and never open it again."""
@@ -202,12 +243,20 @@ class Peers:
         swarm = self._swarm
         swarm.facilities.connections.open -= 1
         self.connected.pop(peer, None)
+        if self._has_all_now(peer, error) and len(self.parted_seeds) < _MAX_PARTED:
+            self.parted_seeds.add(peer.dial_address.host)
         was_unchoked = not peer.protocol.am_choking
         failed = error is not None and not isinstance(error, PeerTimeoutError)
-        self.known.disconnected(
-            peer.dial_address, swarm.now(), failed=failed and not peer.down.total
-        )
+        if swarm.facilities.route.waiting:
+            self.known.set_aside(peer.dial_address, swarm.now())  # the way is gone, not the peer
+        else:
+            self.known.disconnected(
+                peer.dial_address, swarm.now(), failed=failed and not peer.down.total
+            )
         swarm.download.forget(peer)
+        swarm.upload.spreading.removed(peer)
+        if swarm.disguise is not None:
+            swarm.disguise.on_closed(peer)
         peer.uploads.clear()
         if error is not None:
             log.debug("%s: lost %s: %s", swarm.name, peer.connection.remote, error)
@@ -217,6 +266,14 @@ class Peers:
             swarm.upload.rechoke_soon()
         self.dial_more()
         swarm.on_peers_changed()
+
+    def _has_all_now(self, peer: Peer, error: Exception | None) -> bool:
+        """Some hang up on a seed in the moment they are complete, before they say so."""
+        if peer.pieces.is_full:
+            return True
+        geometry = self._swarm.geometry
+        lacked = geometry.total_length - peer.had_at_first * geometry.piece_length
+        return error is None and peer.up.total >= lacked > 0
 
     # ── every second ────────────────────────────────────────────────────────────────────────────
 

@@ -13,20 +13,34 @@ _KEPT = 16
 """Free slabs kept for reuse; 4 MiB. More may be out at a time, one or two for each busy peer."""
 
 
+class Slab:
+    """A buffer of whole frames; `blocks` are the places of the blocks, cut once and for all."""
+
+    __slots__ = ("blocks", "buffer", "view")
+
+    def __init__(self, frames: int) -> None:
+        self.buffer = bytearray(FRAME_LENGTH * frames)
+        self.view = memoryview(self.buffer)
+        self.blocks = [
+            self.view[at + PIECE_HEADER_LENGTH : at + FRAME_LENGTH]
+            for at in range(0, len(self.buffer), FRAME_LENGTH)
+        ]
+
+
 class Slabs:
-    """Buffers of BLOCKS_PER_SLAB piece frames each. Loop thread only."""
+    """Slabs of BLOCKS_PER_SLAB piece frames each. Loop thread only."""
 
     __slots__ = ("_free", "in_use")
 
     def __init__(self) -> None:
-        self._free: list[bytearray] = []
+        self._free: list[Slab] = []
         self.in_use = 0
 
-    def acquire(self) -> bytearray:
+    def acquire(self) -> Slab:
         self.in_use += 1
-        return self._free.pop() if self._free else bytearray(FRAME_LENGTH * BLOCKS_PER_SLAB)
+        return self._free.pop() if self._free else Slab(BLOCKS_PER_SLAB)
 
-    def release(self, slab: bytearray) -> None:
+    def release(self, slab: Slab) -> None:
         self.in_use -= 1
         if len(self._free) < _KEPT:
             self._free.append(slab)

@@ -6,7 +6,6 @@ costs: no task, no timer, no open file, and its metainfo stays in the state data
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -15,20 +14,25 @@ from pathlib import Path
 
 from engine.core.bitfield import Bitfield
 from engine.core.compact import Endpoint
+from engine.core.file_choice import FileChoice
+from engine.core.file_wishes import FileWishes
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Info, Metainfo
 from engine.core.rates import RateEstimate, TokenBucket
 from engine.errors import SeedwrightError, StorageError
 from engine.storage.backend import FileStamp
-from engine.storage.filesystem import TorrentFiles
+from engine.storage.chosen_files import ChosenFiles
 from engine.swarm.peer_list import PeerList, PeerSource
 from engine.torrent.announcer import Announcer
-from engine.torrent.checking import bytes_of, make_ready, settle_record, take_stamps
+from engine.torrent.checking import settle_record, take_stamps
+from engine.torrent.choosing import choose_files
 from engine.torrent.facilities import Facilities
+from engine.torrent.holding import Holding
 from engine.torrent.lifecycle import Event, State, after
 from engine.torrent.live import LiveTorrent
 from engine.torrent.metadata import MetadataSwarm
 from engine.torrent.owner import Owner
+from engine.torrent.preparation import Preparation
 from engine.torrent.resume import Record
 from engine.torrent.summary import Summary
 from engine.torrent.unfinished import UnfinishedBlock
@@ -38,11 +42,10 @@ log = logging.getLogger(__name__)
 _LOG_LINES = 200
 
 
-class Torrent:
+class Torrent(Holding):
     """One torrent of a session."""
 
     __slots__ = (
-        "_check",
         "_facilities",
         "_info",
         "_known",
@@ -57,26 +60,22 @@ class Torrent:
         "error",
         "explicit_peers",
         "fetching",
-        "geometry",
-        "have",
-        "have_bytes",
         "info_hash",
         "live",
         "log_lines",
         "magnet",
-        "name",
         "needs_check",
         "preallocate",
+        "preparation",
         "record",
         "save_path",
-        "size",
         "state",
-        "summary",
         "unkept",
         "up_bucket",
         "up_rate",
         "wants_to_run",
         "wasted",
+        "wishes",
     )
 
     def __init__(
@@ -87,31 +86,30 @@ class Torrent:
         *,
         save_path: Path,
         have: Bitfield | None = None,
+        choice: FileChoice | None = None,
+        wishes: FileWishes,
         added_at: float,
         preallocate: bool = False,
         magnet: Magnet | None = None,
         info: Info | None = None,
     ) -> None:
-        """`magnet` is where it came from, if its metadata is not known yet."""
+        """`magnet` is where it came from, if its metadata is not known yet; `wishes` is what to
+        choose of its files then."""
+        super().__init__(summary, have, choice)
         now = facilities.loop.time()
         self._owner = owner
         self._facilities = facilities
         self._info = info
-        self._check: asyncio.Task[None] | None = None
         self.log_lines: deque[tuple[float, str, str]] = deque(maxlen=_LOG_LINES)
         """(seconds since the epoch, level, text), oldest first."""
         self._known: PeerList | None = None
         """Addresses that the live part to come begins with."""
         self.magnet = magnet
-        self.summary = summary
+        self.wishes = wishes
+        """What is to be heeded before the first piece is fetched."""
         self.info_hash = summary.info_hash
-        self.name = summary.name
-        self.size = summary.size
-        self.geometry = summary.geometry
         self.save_path = save_path
         self.preallocate = preallocate
-        self.have = have if have is not None else Bitfield(self.geometry.piece_count)
-        self.have_bytes = bytes_of(self.have, self.geometry)
         self.state = State.PAUSED
         self.wants_to_run = True
         """What the user asked for; the state may be ERROR all the same."""
@@ -133,14 +131,10 @@ class Torrent:
         self.live: LiveTorrent | None = None
         self.fetching: MetadataSwarm | None = None
         """There while the state is METADATA, instead of a live part."""
+        self.preparation = Preparation(self, facilities, owner)
         self.announcer = Announcer(self, facilities, lambda: owner.announce_changed(self))
 
     # ── what others ask ─────────────────────────────────────────────────────────────────────────
-
-    @property
-    def has_info(self) -> bool:
-        """False while only the info-hash is known; sizes and pieces mean nothing then."""
-        return self.summary.has_info
 
     @property
     def info(self) -> Info:
@@ -152,27 +146,28 @@ class Torrent:
         return self._info
 
     @property
-    def is_complete(self) -> bool:
-        return self.has_info and self.have.is_full
-
-    @property
-    def left(self) -> int:
-        """Bytes still missing, as trackers want to know it; 0 would mean a seed."""
-        return self.size - self.have_bytes if self.has_info else 1
-
-    @property
     def progress(self) -> float:
         if self.state is State.CHECKING:
             return self.check_progress
-        return self.have_bytes / self.size if self.size else float(self.is_complete)
+        wanted = self.wanted_bytes
+        return self.wanted_have_bytes / wanted if wanted else float(self.is_finished)
+
+    @property
+    def waiting(self) -> str:
+        """What must come before anything leaves the engine, as "waiting for tun0"; else empty."""
+        return self._facilities.route.waiting
 
     @property
     def wasted_bytes(self) -> int:
         return self.wasted + (self.live.download.picker.wasted_bytes if self.live else 0)
 
-    def files(self, info: Info) -> TorrentFiles:
-        return TorrentFiles(
-            self.save_path, info, self._facilities.file_pool, preallocate=self.preallocate
+    def files(self, info: Info) -> ChosenFiles:
+        return ChosenFiles(
+            self.save_path,
+            info,
+            self._facilities.file_pool,
+            preallocate=self.preallocate,
+            skipped=self.choice.skipped if self.choice else frozenset(),
         )
 
     # ── what the user does ──────────────────────────────────────────────────────────────────────
@@ -180,10 +175,13 @@ class Torrent:
     def start(self) -> None:
         """Run: check first if need be, then download or seed. Also the way out of an error."""
         self.wants_to_run = True
+        self.changed()
+        if self.state is State.METADATA:
+            self.wishes = replace(self.wishes, waits=False)
         if self.state.is_running or self.state is State.CHECKING:
             return
         self.error = ""
-        self._begin()
+        self.preparation.begin()
 
     def pause(self) -> None:
         """Leave the swarm, keep everything."""
@@ -194,9 +192,9 @@ class Torrent:
 
     def suspend(self) -> None:
         """Leave the swarm until the next `start`, as at the end of a session."""
-        self._stop_check()
+        self.preparation.stop()
         self.error = ""
-        self._leave(Event.PAUSE)
+        self.leave(Event.PAUSE)
 
     def recheck(self) -> None:
         """Verify all pieces from the disk, whatever is recorded."""
@@ -204,7 +202,7 @@ class Torrent:
         self.needs_check = True
         if self.has_info:
             self.note("info", "checking all pieces")
-        self._begin()
+        self.preparation.begin()
 
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
         """Limit this torrent, in bytes a second; 0 lifts a limit, None leaves it."""
@@ -225,71 +223,38 @@ class Torrent:
         """Connect to an explicit peer, now and whenever it is lost."""
         if endpoint not in self.explicit_peers:
             self.explicit_peers.append(endpoint)
+            self.changed()
         self.found_peers([endpoint], PeerSource.MANUAL)
 
     # ── before the swarm: metadata and check ────────────────────────────────────────────────────
 
-    def _begin(self) -> None:
-        if self.has_info:
-            self._move(Event.CHECK)
-            self.check_progress = 0.0
-            self._check = self._facilities.spawn(self._run_check())
-            return
-        self._move(Event.FETCH)
-        self.note("info", "fetching metadata")
-        self.fetching = MetadataSwarm(self, self._facilities, self._owner)
-        self.fetching.begin()
-        self.announcer.start()
-        self._owner.activated(self)
-
     def learned(self, metainfo: Metainfo, known: PeerList) -> None:
         """Take over the metadata, and go on if it is still wanted; `known` are addresses."""
         self._info = metainfo.info
-        self.summary = summary = Summary.of(metainfo)
-        self.name, self.size, self.geometry = summary.name, summary.size, summary.geometry
         self._known = known
-        self.checked(Bitfield(self.geometry.piece_count))
-        if self.state is State.METADATA:
-            self._close_swarm()
-            self._begin()
+        self.preparation.metadata_came(Summary.of(metainfo))
 
-    async def _run_check(self) -> None:
-        try:
-            await make_ready(self, self._facilities.disk)
-            self._check = None
-            self.needs_check = False
-            if self.is_complete and self.completed_at is None:
-                self.completed_at = self._facilities.wall_clock()
-            if self.wants_to_run:
-                self._join()
-            else:
-                self._leave(Event.PAUSE)
-        except Exception as error:
-            self._check = None
-            self.fail(error)
+    def choose(self, choice: FileChoice | None) -> None:
+        """Want other files than before, or some more than others, from now on."""
+        choose_files(self, choice, self._facilities)
 
     def stamped(self, stamps: Sequence[FileStamp | None]) -> None:
         """Note how the files look now. Clean: nothing is written to them until the next check."""
-        is_clean = self.is_complete or self.state in (State.PAUSED, State.ERROR)
+        is_clean = self.is_finished or self.state in (State.PAUSED, State.ERROR)
         self.record = Record(tuple(stamps), self._facilities.wall_clock(), is_clean)
         self.changed()
 
     def checked(self, have: Bitfield) -> None:
         """Take over what a check found. Must be called before the torrent joins its swarm."""
         self.have = have
-        self.have_bytes = bytes_of(have, self.geometry)
+        self.count()
         self.changed()
-
-    def _stop_check(self) -> None:
-        if self._check is not None:
-            self._check.cancel()
-            self._check = None
 
     # ── in the swarm ────────────────────────────────────────────────────────────────────────────
 
-    def _join(self) -> None:
-        seeding = self.is_complete
-        self._move(Event.SEED if seeding else Event.DOWNLOAD)
+    def join(self) -> None:
+        seeding = self.is_finished
+        self.move(Event.SEED if seeding else Event.DOWNLOAD)
         self.note("info", "seeding" if seeding else "downloading")
         if not seeding or self.explicit_peers:
             self.wake().peers.found(self.explicit_peers, PeerSource.MANUAL)
@@ -305,7 +270,7 @@ class Torrent:
     def wake(self) -> LiveTorrent:
         """The live part, made if there is none; for running torrents. Raises SeedwrightError."""
         if self.live is None:
-            known, self._known = self._known or PeerList(self._facilities.rng), None
+            known, self._known = self._known or self._facilities.new_peer_list(), None
             self.live = LiveTorrent(self, self._facilities, self.info, known)
             self._owner.activated(self)
         return self.live
@@ -321,16 +286,27 @@ class Torrent:
                 self.fail(error)
 
     def on_piece(self, index: int) -> None:
-        self.have_bytes += self.geometry.piece_size(index)
+        self.count_piece(index)
         self.changed()
 
     def on_finished(self) -> None:
+        if self.state is State.SEEDING:  # a piece was being written that is not wanted any more
+            return
         self.completed_at = self._facilities.wall_clock()
-        self.note("info", "complete")
+        self.note("info", "complete" if self.is_complete else "all wanted files are complete")
         if self.state is State.DOWNLOADING:  # else it was paused while the last piece was written
-            self._move(Event.FINISH)
-            self.announcer.completed()
+            self.move(Event.FINISH)
+            if self.is_complete:
+                self.announcer.completed()
             self._facilities.spawn(take_stamps(self, self._facilities.disk))
+
+    def download_again(self) -> None:
+        """More is wanted than before: fetch it, with the peers that are there already."""
+        self.move(Event.WANT)
+        self.note("info", "downloading")
+        self.wake().peers.found(self.explicit_peers, PeerSource.MANUAL)
+        self.announcer.start()
+        self._owner.activated(self)
 
     def fail(self, error: Exception) -> None:
         """The disk failed this torrent: stop, say why, keep what was verified."""
@@ -339,13 +315,13 @@ class Torrent:
         if not expected:
             log.error("%s failed: %s", self.name, self.error, exc_info=error)
         self.note("error", self.error)
-        self._stop_check()
-        self._leave(Event.FAIL)
+        self.preparation.stop()
+        self.leave(Event.FAIL)
 
-    def _leave(self, event: Event) -> None:
+    def leave(self, event: Event) -> None:
         was_running = self.state.is_running
-        self._move(event)
-        self._close_swarm()
+        self.move(event)
+        self.close_swarm()
         self.down_rate.stop()
         self.up_rate.stop()
         self.announcer.stop()
@@ -355,7 +331,7 @@ class Torrent:
             self._facilities.spawn(settle_record(self, self._facilities.disk))
         self.changed()
 
-    def _move(self, event: Event) -> None:
+    def move(self, event: Event) -> None:
         self.state = after(self.state, event)
         self.changed()
 
@@ -373,10 +349,10 @@ class Torrent:
             return any(rates)
         self.live.tick(now)
         if self.state is State.SEEDING and not self.explicit_peers and self.live.is_idle:
-            self._close_swarm()
+            self.close_swarm()
         return True
 
-    def _close_swarm(self) -> None:
+    def close_swarm(self) -> None:
         live, fetching = self.live, self.fetching
         self.live = self.fetching = None
         for swarm in (live, fetching):
@@ -385,7 +361,7 @@ class Torrent:
 
     def put_away(self) -> None:
         """Forget the metainfo until it is needed again. The owner must be able to load it."""
-        if self.live is None and self._check is None:
+        if self.live is None and not self.preparation.is_checking:
             self._info = None
 
     def kept_blocks(self) -> list[UnfinishedBlock]:

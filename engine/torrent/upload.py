@@ -7,16 +7,20 @@ Request ─► queue (bounded) ─► pump: up to 16 requests ─► slab [heade
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from engine.core.geometry import BLOCK_LENGTH
-from engine.errors import StorageError
-from engine.net.peer_connection import LOW_WATERMARK_BYTES
+from engine.errors import PeerTimeoutError, StorageError
+from engine.net.connection import LOW_WATERMARK_BYTES
 from engine.storage.reader import gather, read
 from engine.swarm.choker import Choker
-from engine.torrent.peer import Peer
-from engine.torrent.slabs import BLOCKS_PER_SLAB, FRAME_LENGTH, SMALL_BATCH
+from engine.swarm.debts import Debts
+from engine.swarm.spreading import Spreading
+from engine.swarm.uptake import WastedTurns
+from engine.torrent.peer import SILENCE_LIMIT_S, Peer
+from engine.torrent.slabs import BLOCKS_PER_SLAB, FRAME_LENGTH, SMALL_BATCH, Slab
 from engine.wire import encoder
 from engine.wire.encoder import PIECE_HEADER_LENGTH, pack_piece_header_into
 from engine.wire.messages import Request
@@ -26,11 +30,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_TICK_S = 1.0
+
 
 class Upload:
     """The serving half of a torrent."""
 
-    __slots__ = ("_rechoke_is_due", "_swarm", "choker")
+    __slots__ = ("_rechoke_is_due", "_slots", "_swarm", "choker", "debts", "spreading", "wasted")
 
     def __init__(self, swarm: LiveTorrent) -> None:
         self._swarm = swarm
@@ -38,15 +44,49 @@ class Upload:
         self.choker: Choker[Peer] = Choker(
             swarm.facilities.rng, slots=swarm.facilities.limits.upload_slots or None
         )
+        self.wasted = WastedTurns()
+        self.debts: Debts = Debts()
+        self.spreading: Spreading[Peer] = Spreading(swarm.geometry.piece_count)
+        self._slots = 0
+        """The most there were so far."""
+
+    @property
+    def slots(self) -> int:
+        """How many peers may be unchoked now."""
+        return self.choker.slots(
+            self._swarm.peers.connected, upload_limit=self._upload_limit(), had=self._had
+        )
+
+    @property
+    def _had(self) -> int | None:
+        return None if self._swarm.wants_nothing else self._swarm.have.count
+
+    def on_pieces(self, peer: Peer) -> None:
+        """A peer said all that it has."""
+        if self._watches_spreading:
+            self.spreading.came_with(peer, peer.pieces)
+
+    def on_have(self, peer: Peer, index: int) -> None:
+        if self._watches_spreading:
+            self.spreading.gained(peer, index)
+
+    @property
+    def _watches_spreading(self) -> bool:
+        """A super-seed decides by itself who gets what."""
+        return self._swarm.wants_nothing and self._swarm.disguise is None
 
     # ── who may ask ─────────────────────────────────────────────────────────────────────────────
 
     def on_interested(self, peer: Peer) -> None:
         """Unchoke at once while slots are free: waiting for a tick is what makes clients slow."""
-        if peer.protocol.am_choking and self.choker.has_room(
-            self._swarm.peers.connected, peer, upload_limit=self._upload_limit()
+        if not peer.protocol.am_choking:
+            return
+        if self.choker.has_room(
+            self._swarm.peers.connected, peer, upload_limit=self._upload_limit(), had=self._had
         ):
             peer.unchoke(self._swarm.now())
+        else:
+            self._swarm.conversation.grant_allowed_fast(peer)
 
     def on_not_interested(self, peer: Peer) -> None:
         if not peer.protocol.am_choking:
@@ -66,11 +106,13 @@ class Upload:
 
     def rechoke(self) -> None:
         """Decide anew who is unchoked. Called every ten seconds, and by `rechoke_soon`."""
+        self._judge_turns(self._swarm.now())
         decision = self.choker.decide(
             self._swarm.peers.connected,
             self._swarm.now(),
-            seeding=self._swarm.have.is_full,
+            seeding=self._swarm.wants_nothing,
             upload_limit=self._upload_limit(),
+            had=self._had,
         )
         for peer in decision.choke:
             self._choke(peer)
@@ -78,6 +120,48 @@ class Upload:
             peer.unchoke(self._swarm.now())
         for peer in self._swarm.peers.connected:
             peer.is_optimistic = peer is decision.optimistic
+
+    def _judge_turns(self, now: float) -> None:
+        for peer in self._swarm.peers.connected:
+            host = peer.household
+            peer.hoards = self._watches_spreading and self.spreading.hoards(peer)
+            has_turn = not peer.is_choked and peer.is_interested
+            if has_turn and peer.uptake.is_wasted(now, peer.unchoked_at):
+                self.wasted.add(host, now)
+            peer.comes_last = self.wasted.comes_last(host, now)
+
+    def tick(self, now: float) -> None:
+        """Once a second: see who takes what it asked for, and part from who never does; see who
+        gives nothing back."""
+        if (slots := self.slots) > self._slots:
+            self._slots = slots
+            self.rechoke_soon()
+        for peer in list(self._swarm.peers.connected):
+            connection = peer.connection
+            peer.uptake.look(
+                now,
+                sent=connection.bytes_sent,
+                is_pending=connection.pending_bytes > 0,
+                served=peer.up.total,
+                has_asked=bool(peer.uploads),
+            )
+            if peer.uptake.stalled_s > SILENCE_LIMIT_S:
+                connection.close(PeerTimeoutError(f"{connection.remote} takes nothing any more"))
+            elif not self._swarm.wants_nothing:
+                self._look_at_debt(peer)
+
+    def _look_at_debt(self, peer: Peer) -> None:
+        given, received = peer.accounted
+        peer.accounted = peer.up.total, peer.down.total
+        is_waiting = peer.protocol.am_interested and peer.protocol.peer_choking
+        owed = peer.owes
+        peer.debt.add(
+            given=peer.up.total - given,
+            received=peer.down.total - received,
+            waited_s=_TICK_S if is_waiting else 0.0,
+        )
+        if peer.owes and not owed and not peer.is_choked:
+            self.rechoke_soon()
 
     def _upload_limit(self) -> int:
         rates = [rate for rate in (self._swarm.up.own.rate, self._swarm.up.shared.rate) if rate]
@@ -95,19 +179,24 @@ class Upload:
 
     # ── the road ────────────────────────────────────────────────────────────────────────────────
 
-    def on_request(self, peer: Peer, request: Request) -> None:
-        """Queue a request, or reject it. Raises ProtocolError if it can never be served. HOT."""
-        peer.protocol.received(request)
+    def on_requests(self, peer: Peer, requests: Iterable[Request]) -> None:
+        """Queue requests, or reject them. Raises ProtocolError for one that can never be served.
+        HOT."""
         swarm = self._swarm
-        if (
-            (peer.protocol.am_choking and request.index not in peer.granted_fast)
-            or not swarm.have[request.index]
-            or len(peer.uploads) >= swarm.facilities.limits.max_request_queue
-        ):
-            if peer.protocol.is_fast:
+        uploads = peer.uploads
+        check = peer.protocol.check_request
+        have = swarm.have
+        has_all = have.is_full
+        room = swarm.facilities.limits.max_request_queue - len(uploads)
+        may_ask = not peer.protocol.am_choking
+        for request in requests:
+            check(request)
+            index = request[0]
+            if room > 0 and (has_all or have[index]) and (may_ask or index in peer.granted_fast):
+                uploads[request] = None
+                room -= 1
+            elif peer.protocol.is_fast:
                 peer.send(encoder.reject(*request))
-            return
-        peer.uploads[request] = None
 
     def on_cancel(self, peer: Peer, index: int, begin: int, length: int) -> None:
         request = Request(index, begin, length)
@@ -125,9 +214,9 @@ class Upload:
             and connection.pending_bytes < LOW_WATERMARK_BYTES
             and not connection.is_closed
         ):
-            quota = self._swarm.up.quota()
+            quota = self._swarm.up.quota(peer)
             if quota <= 0:
-                self._swarm.up.wait(peer.on_writable)
+                self._swarm.up.wait(peer, peer.on_writable)
                 return
             self._send_batch(peer, quota)
             connection.flush()
@@ -135,61 +224,74 @@ class Upload:
                 peer.batch *= 2  # the kernel takes all: a link that can do with more at a time
 
     def _send_batch(self, peer: Peer, quota: int) -> None:
-        uploads = peer.uploads
+        swarm, uploads = self._swarm, peer.uploads
         batch = list(islice(uploads, min(peer.batch, max(1, quota // BLOCK_LENGTH))))
         payload = sum([length for _, _, length in batch])
         if payload > len(batch) * BLOCK_LENGTH:  # some ask for more than a block at a time
             batch = batch[:1]
             payload = batch[0].length
         size = payload + PIECE_HEADER_LENGTH * len(batch)
-        slabs = self._swarm.facilities.slabs
-        slab = slabs.acquire() if size > FRAME_LENGTH * SMALL_BATCH else bytearray(size)
-        view = memoryview(slab)[:size]
+        is_small = size <= FRAME_LENGTH * SMALL_BATCH
+        slab = Slab(SMALL_BATCH) if is_small else swarm.facilities.slabs.acquire()
+        piece_length = swarm.geometry.piece_length
         at = 0
+        end = start = batch[0][0] * piece_length + batch[0][1]
+        are_neighbours = payload == len(batch) * BLOCK_LENGTH
+        if self._watches_spreading:
+            for index in {request.index for request in batch}:
+                self.spreading.sent(peer, index)
         for request in batch:
             del uploads[request]
             index, begin, length = request
-            pack_piece_header_into(slab, at, index, begin, length)
+            pack_piece_header_into(slab.buffer, at, index, begin, length)
             at += PIECE_HEADER_LENGTH + length
-        self._swarm.up.take(size)
-        files = self._swarm.files
+            are_neighbours = are_neighbours and end == index * piece_length + begin
+            end = index * piece_length + begin + length
+        swarm.up.take(size, peer)
+        files, view = swarm.files, slab.view[:size]
         try:
-            warm = gather(files, self._swarm.geometry, batch, view, PIECE_HEADER_LENGTH)
+            if are_neighbours:
+                warm = files.read_into_nowait(start, slab.blocks[: len(batch)])
+            else:
+                warm = gather(files, swarm.geometry, batch, view, PIECE_HEADER_LENGTH)
         except StorageError as error:
-            self._read_failed(peer, slab, size, error)
+            self._read_failed(peer, slab, is_small, error)
             return
         if warm:
-            self._send(peer, slab, view, payload)
+            self._send(peer, slab, view, payload, is_small)
             return
         peer.is_reading_disk = True
-        self._swarm.facilities.disk.submit(
-            lambda: read(files, self._swarm.geometry, batch, view, PIECE_HEADER_LENGTH),
-            lambda result: self._on_read(peer, slab, view, payload, result),
+        swarm.facilities.disk.submit(
+            lambda: read(files, swarm.geometry, batch, view, PIECE_HEADER_LENGTH),
+            lambda result: self._on_read(peer, slab, view, payload, is_small, result),
         )
 
     def _on_read(
-        self, peer: Peer, slab: bytearray, view: memoryview, payload: int, result: object
+        self,
+        peer: Peer,
+        slab: Slab,
+        view: memoryview,
+        payload: int,
+        is_small: bool,
+        result: object,
     ) -> None:
         peer.is_reading_disk = False
         if isinstance(result, Exception):
-            self._read_failed(peer, slab, len(view), result)
+            self._read_failed(peer, slab, is_small, result)
             return
-        self._send(peer, slab, view, payload)
+        self._send(peer, slab, view, payload, is_small)
         peer.connection.flush()
         self.pump(peer)
 
-    def _send(self, peer: Peer, slab: bytearray, view: memoryview, payload: int) -> None:
+    def _send(self, peer: Peer, slab: Slab, view: memoryview, payload: int, is_small: bool) -> None:
         peer.spoke_at = self._swarm.now()
         peer.up.add(payload)
         self._swarm.count_uploaded(payload)
         slabs = self._swarm.facilities.slabs
-        if len(slab) == FRAME_LENGTH * BLOCKS_PER_SLAB:
-            peer.connection.write(view, lambda: slabs.release(slab))
-        else:
-            peer.connection.write(view)
+        peer.connection.write(view, None if is_small else lambda: slabs.release(slab))
 
-    def _read_failed(self, peer: Peer, slab: bytearray, size: int, error: Exception) -> None:
-        if size > FRAME_LENGTH * SMALL_BATCH:
+    def _read_failed(self, peer: Peer, slab: Slab, is_small: bool, error: Exception) -> None:
+        if not is_small:
             self._swarm.facilities.slabs.release(slab)
         peer.connection.close(None)
         self._swarm.storage_failed(error)

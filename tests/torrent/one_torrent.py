@@ -39,7 +39,12 @@ class OneTorrent:
         return self.torrent.live
 
     async def visitor(
-        self, number: int = 0, *, reserved: bytes = wire.ALL, has: bytes | None = None
+        self,
+        number: int = 0,
+        *,
+        reserved: bytes = wire.ALL,
+        has: bytes | None = None,
+        receive_bytes: int | None = None,
     ) -> ScriptedPeer:
         """A scripted peer that has greeted; `has` is a bitfield, None says nothing."""
         peer = await ScriptedPeer.meet(
@@ -47,6 +52,7 @@ class OneTorrent:
             bytes(self.torrent.info_hash),
             peer_id=b"-XX0000-" + bytes([number]) * 12,
             reserved=reserved,
+            receive_bytes=receive_bytes,
         )
         self.visitors.append(peer)
         if has is not None:

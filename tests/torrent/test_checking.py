@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from engine.core.bitfield import Bitfield
-from engine.core.geometry import Geometry
 from engine.core.metainfo import Metainfo
 from engine.errors import StorageMissingError
-from engine.torrent.checking import bytes_of, check, find_suspects, make_ready, take_stamps
+from engine.torrent.checking import check, find_suspects, make_ready, take_stamps
 from engine.torrent.torrent import Torrent
 from tests.end_to_end.rig import running
 from tests.storage.torrents import Layout, Sample, sample
 
 PIECE = 16384
 CONTENT = sample([Layout(name, 3 * PIECE - 100) for name in "abc"], PIECE)
-
-
-@given(st.integers(0, 1 << 40), st.integers(1, 1 << 26), st.randoms(use_true_random=False))
-def test_bytes_of_what_is_had(size: int, piece_length: int, rng: random.Random) -> None:
-    piece_length = max(piece_length, size >> 9, 1)
-    geometry = Geometry(size, piece_length)
-    have = Bitfield(geometry.piece_count)
-    for index in range(geometry.piece_count):
-        if rng.random() < 0.5:
-            have.add(index)
-    assert bytes_of(have, geometry) == sum(map(geometry.piece_size, have))
-    assert bytes_of(Bitfield.full(geometry.piece_count), geometry) == size
 
 
 async def _torrent(session, folder: Path, content: Sample = CONTENT) -> Torrent:  # type: ignore[no-untyped-def]

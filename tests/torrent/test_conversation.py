@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.core import bencode
+from engine.torrent.facilities import Limits
 from engine.torrent.lifecycle import State
 from engine.wire.fast_extension import allowed_fast_set
 from tests.fakes import scripted_peer as wire
@@ -46,10 +47,15 @@ async def test_having_nothing_is_said_shortly(tmp_path: Path) -> None:
         assert (await visitor.next()).id == wire.HAVE_NONE
 
 
-async def test_a_newcomer_is_granted_its_fast_pieces(tmp_path: Path) -> None:
+async def test_who_finds_no_place_is_granted_its_fast_pieces(tmp_path: Path) -> None:
     """Those that BEP 6 names for its address, which it can ask for while it is choked."""
-    async with one_torrent(tmp_path, has=True) as one:
+    async with one_torrent(tmp_path, has=True, limits=Limits(upload_slots=1)) as one:
+        first = await one.visitor(1)
+        first.send(wire.frame(wire.INTERESTED))
+        said = [await first.next() for _ in range(3)]
+        assert [each.id for each in said] == [wire.EXTENSION, wire.HAVE_ALL, wire.UNCHOKE]
         visitor = await one.visitor()
+        visitor.send(wire.frame(wire.INTERESTED))
         wanted = allowed_fast_set("127.0.0.1", CONTENT.info.info_hash, PIECES, 10)
         granted = [(await visitor.until(wire.ALLOWED_FAST)).numbers[0] for _ in wanted]
         assert granted == wanted
@@ -58,6 +64,22 @@ async def test_a_newcomer_is_granted_its_fast_pieces(tmp_path: Path) -> None:
         refused = min(set(range(PIECES)) - set(granted))
         visitor.send(wire.numbers(wire.REQUEST, refused, 0, 5))
         assert (await visitor.until(wire.REJECT)).numbers == (refused, 0, 5)
+
+
+async def test_few_at_a_time_are_granted_fast_pieces(tmp_path: Path) -> None:
+    """Else a crowd of newcomers would share the uplink for the same pieces."""
+    async with one_torrent(tmp_path, has=True, limits=Limits(upload_slots=1)) as one:
+        crowd = [await one.visitor(number) for number in range(1, 6)]
+        heard = []
+        for visitor in crowd:
+            visitor.send(wire.frame(wire.INTERESTED))
+            visitor.send(wire.numbers(wire.REQUEST, 0, 0, 5))
+            said = []
+            while not said or said[-1] not in (wire.PIECE, wire.REJECT):
+                said.append((await visitor.next()).id)
+            heard.append(said)
+        assert wire.UNCHOKE in heard[0]
+        assert [wire.ALLOWED_FAST in said for said in heard] == [False, True, True, False, False]
 
 
 async def test_interest_follows_what_the_peer_has(tmp_path: Path) -> None:

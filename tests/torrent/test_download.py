@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from engine.torrent import download
 from engine.torrent.lifecycle import State
 from tests.fakes import scripted_peer as wire
 from tests.fakes.scripted_peer import ScriptedPeer
@@ -84,6 +87,24 @@ async def test_in_the_end_game_the_slower_is_told_to_stop(tmp_path: Path) -> Non
         assert sorted(cancelled) == sorted(asked)
         await helping
         assert one.torrent.state is State.SEEDING
+
+
+async def test_a_silent_peer_does_not_keep_what_another_could_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor when it is no end game: there are pieces that nobody has yet."""
+    monkeypatch.setattr(download, "IDLE_PATIENCE_S", 0.5)
+    async with one_torrent(tmp_path) as one:
+        silent = await one.visitor(0, has=bits(0))
+        silent.send(wire.frame(wire.UNCHOKE))
+        asked = [(await silent.until(wire.REQUEST)).numbers for _ in range(2)]
+        honest = await one.visitor(1, has=bits(0))
+        honest.send(wire.frame(wire.UNCHOKE))
+        helping = asyncio.create_task(_serve(one, honest, most=2))
+        cancelled = [(await silent.until(wire.CANCEL)).numbers for _ in range(2)]
+        assert sorted(cancelled) == sorted(asked)
+        await helping
+        await one.until(lambda: one.torrent.have.count == 1)
 
 
 async def test_a_piece_that_fails_is_fetched_again_whole(tmp_path: Path) -> None:

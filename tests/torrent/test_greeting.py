@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from engine.core.identifiers import InfoHash, PeerId
 from engine.errors import PeerError, PeerTimeoutError, ProtocolError
-from engine.net.peer_connection import RECEIVE_BUFFER_BYTES, PeerConnection
+from engine.net.connection import RECEIVE_BUFFER_BYTES
+from engine.net.peer_connection import PeerConnection
 from engine.torrent import greeting as greeting_module
 from engine.torrent.greeting import Greeting
 from engine.wire.handshake import Handshake

@@ -57,9 +57,9 @@ def test_only_a_download_finishes() -> None:
 
 
 def test_running_states_begin_from_rest_or_a_check() -> None:
-    """Nobody slips from seeding to downloading without a look at the disk."""
+    """Nobody slips from seeding to downloading without a look at the disk, or wanting more."""
     for (state, event), end in TRANSITIONS.items():
-        if end.is_running and event is not Event.FINISH:
+        if end.is_running and event not in (Event.FINISH, Event.WANT):
             assert state in RESTING | {State.CHECKING}
 
 

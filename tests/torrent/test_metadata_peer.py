@@ -14,6 +14,7 @@ from engine.session.session import Session
 from engine.swarm.metadata_fetch import PIPELINE
 from engine.torrent.lifecycle import State
 from engine.torrent.metadata import MetadataSwarm
+from engine.torrent.peer_exchange import PEX_EXT_ID
 from engine.torrent.torrent import Torrent
 from tests.end_to_end.rig import running, until
 from tests.fakes.metadata_giver import (
@@ -47,6 +48,8 @@ NONSENSE = {
     "no size": hello(None),
     "another extension": hello(100, name="ut_pex"),
     "switched off": extended(0, {"m": {"ut_metadata": 0}, "metadata_size": 100}),
+    "peer exchange that is none": extended(PEX_EXT_ID, {"added": 3}),
+    "peer exchange, torn": extended(PEX_EXT_ID, {"added": b"12345"}),
     "a piece unasked": extended(1, {"msg_type": 1, "piece": 0, "total_size": 5}, b"xxxxx"),
     "of the future": extended(1, {"msg_type": 9}),
     "a request": extended(1, {"msg_type": 0, "piece": 3}),
@@ -89,7 +92,7 @@ async def test_it_is_told_that_we_speak_metadata_and_have_nothing(tmp_path: Path
 
     async with fetching(tmp_path, script) as (session, _):
         await until(session, lambda: len(heard) == 3)
-    assert heard == [{b"ut_metadata": OURS}, None, HAVE_NONE]
+    assert heard == [{b"ut_metadata": OURS, b"ut_pex": PEX_EXT_ID}, None, HAVE_NONE]
 
 
 async def test_without_the_fast_extension_it_is_told_nothing_of_pieces(tmp_path: Path) -> None:
@@ -177,7 +180,8 @@ async def test_nonsense_costs_at_most_the_connection(said: str, tmp_path: Path) 
     async with fetching(tmp_path, script) as (session, torrent):
         await until(session, lambda: is_hung_up or is_heard)
         assert torrent.state is State.METADATA
-        assert is_hung_up == said.startswith(("no type", "a piece too", "an e", "a block"))
+        costly = ("no type", "a piece too", "an e", "a block", "peer exchange")
+        assert is_hung_up == said.startswith(costly)
 
 
 async def test_who_speaks_no_extensions_is_left_alone(tmp_path: Path) -> None:

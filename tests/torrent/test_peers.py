@@ -127,25 +127,23 @@ async def test_a_listen_port_is_believed_once(tmp_path: Path) -> None:
         assert len(one.live.peers.known) == 1
 
 
-async def test_what_one_host_calls_us_is_not_our_address(
+async def test_what_neighbours_call_us_is_not_our_address_and_what_many_do_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many peers it has: two hosts must agree."""
     learnt: list[object] = []
     monkeypatch.setattr(PeerList, "set_ours", lambda _, ours: learnt.append(ours))
+    told = wire.frame(wire.EXTENSION, b"\0" + bencode.encode({"yourip": bytes([203, 0, 113, 5])}))
     async with one_torrent(tmp_path) as one:
-        for number in range(3):
+        for number in range(6):
             visitor = await one.visitor(number)
-            told = {"yourip": bytes([203, 0, 113, 5])}
-            visitor.send(wire.frame(wire.EXTENSION, b"\0" + bencode.encode(told)))
+            if number >= 3:
+                far = Endpoint(f"198.51.{number}.1", 5)
+                monkeypatch.setattr(one.known(number).connection, "remote", far)
+            visitor.send(told)
             assert await visitor.is_alive()
-        assert learnt == []
-        peer = one.known(2)
-        one.live.peers.learn_our_address(peer, "203.0.113.5")
-        monkeypatch.setattr(peer.connection, "remote", Endpoint("198.51.100.1", 5))
-        one.live.peers.learn_our_address(peer, "203.0.113.5")
-        port = one.session.incoming.listener.port
-        assert learnt == [[Endpoint("203.0.113.5", port)]]
+            assert bool(learnt) is (number == 5)
+        assert learnt == [[Endpoint("203.0.113.5", one.session.port)]]
+        assert one.session.facilities.new_peer_list()._ours == learnt[0]
 
 
 async def test_the_silent_are_dropped_and_the_talkative_kept(
@@ -205,3 +203,26 @@ async def test_an_answer_that_comes_after_a_pause_finds_nobody(tmp_path: Path) -
         await over.wait()
         assert one.torrent.live is None
         assert one.session.facilities.connections.open == 0
+
+
+async def test_one_public_host_does_not_take_all_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with one_torrent(tmp_path) as one:
+        for number in range(12):  # in a local network there may be many
+            await one.visitor(number)
+        for visitor in one.visitors:
+            await visitor.close()
+        await one.until(lambda: not one.live.peers.connected)
+        monkeypatch.setattr(peers_module, "is_local", lambda host: False)
+        for number in range(8):
+            await one.visitor(number)
+        late = await ScriptedPeer.meet(
+            endpoint_of(one.session), bytes(one.torrent.info_hash), peer_id=b"-XX0000-" + b"9" * 12
+        )
+        await late.hangup()
+        await late.close()
+        assert len(one.live.peers.connected) == 8
+        await one.visitors[-1].close()
+        await one.until(lambda: len(one.live.peers.connected) == 7)
+        await one.visitor(20)

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from engine.net.connection import LOW_WATERMARK_BYTES
 from engine.storage.filesystem import TorrentFiles
+from engine.swarm import uptake
+from engine.swarm.debts import PATIENCE_S, TRUST_BYTES
+from engine.swarm.spreading import HOARD
+from engine.torrent import live, upload
 from engine.torrent.facilities import Limits
+from engine.torrent.lifecycle import State
+from engine.torrent.peer import Peer
 from tests.fakes import scripted_peer as wire
 from tests.fakes.scripted_peer import ScriptedPeer
-from tests.torrent.one_torrent import BLOCK, CONTENT, PIECE, PIECES, OneTorrent, one_torrent
+from tests.torrent.one_torrent import (
+    ALL,
+    BLOCK,
+    CONTENT,
+    PIECE,
+    PIECES,
+    OneTorrent,
+    bits,
+    one_torrent,
+)
 
 
-async def _customer(one: OneTorrent, number: int = 0, **how: bytes) -> ScriptedPeer:
+async def _customer(one: OneTorrent, number: int = 0, **how: bytes | int) -> ScriptedPeer:
     visitor = await one.visitor(number, **how)  # type: ignore[arg-type]
     visitor.send(wire.frame(wire.INTERESTED))
     await visitor.until(wire.UNCHOKE)
@@ -61,6 +78,129 @@ async def test_while_slots_are_free_interest_is_answered_at_once(tmp_path: Path)
         await first.close()  # and a slot that falls free is given away at once
         await third.until(wire.UNCHOKE)
         await second.close()
+
+
+@pytest.fixture
+def quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round of the choker each second, and a turn is wasted in less than one."""
+    monkeypatch.setattr(live, "CHOKE_ROUND_S", 1.0)
+    monkeypatch.setattr(uptake, "PATIENCE_S", 0.9)
+
+
+_ALL_TWICE = b"".join(
+    wire.numbers(wire.REQUEST, index, begin, BLOCK) for index in range(12) for begin in (0, BLOCK)
+)
+
+
+async def _deaf(one: OneTorrent, number: int) -> tuple[ScriptedPeer, Peer]:
+    """A customer that asks for far more than the kernel takes for it, and reads none of it."""
+    deaf = await _customer(one, number, receive_bytes=4096)
+    deaf.writer.transport.pause_reading()
+    peer = one.known(number)
+    while not peer.connection.pending_bytes:
+        deaf.send(_ALL_TWICE)
+        await deaf.writer.drain()
+        await asyncio.sleep(0)
+    return deaf, peer
+
+
+async def test_who_asks_and_never_reads_loses_its_slot(quick_rounds: None, tmp_path: Path) -> None:
+    """In a round of the choker, not after the thirty seconds of a turn."""
+    async with one_torrent(tmp_path, has=True, limits=Limits(upload_slots=2)) as one:
+        deaf = [await _deaf(one, number) for number in range(2)]
+        honest = await one.visitor(9)
+        honest.send(wire.frame(wire.INTERESTED))
+        async with asyncio.timeout(10):
+            await honest.until(wire.UNCHOKE)
+        honest.send(wire.numbers(wire.REQUEST, 3, 0, BLOCK))
+        assert await _next_block(honest) == (3, 0, _content(3, 0, BLOCK))
+        assert sum(peer.is_choked for _, peer in deaf) == 1
+        assert all(peer.comes_last for _, peer in deaf)
+        assert "U" in one.known(9).flags
+
+
+async def test_what_a_peer_that_never_reads_holds_is_bounded_and_goes_with_it(
+    quick_rounds: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "SILENCE_LIMIT_S", 2.0)
+    async with one_torrent(tmp_path, has=True, limits=Limits(max_request_queue=50)) as one:
+        _, peer = await _deaf(one, 0)
+        slabs = one.session.facilities.slabs
+        assert peer.connection.pending_bytes < 2 * LOW_WATERMARK_BYTES
+        assert len(peer.uploads) <= 50
+        assert slabs.in_use <= 2
+        await one.until(lambda: peer.connection.is_closed)
+        assert (slabs.in_use, len(peer.uploads)) == (0, 0)
+
+
+async def _rider(one: OneTorrent) -> ScriptedPeer:
+    """One that took the one piece that we have eight times, gave nothing, and was choked."""
+    giver = await one.visitor(1, has=bits(0))
+    await giver.until(wire.INTERESTED)
+    giver.send(wire.frame(wire.UNCHOKE), one.block(0, 0, BLOCK), one.block(0, BLOCK, BLOCK))
+    await one.until(lambda: one.torrent.have.count == 1)
+    rider = await one.visitor(2, has=bits(3))
+    rider.send(wire.frame(wire.INTERESTED))
+    await rider.until(wire.UNCHOKE)
+    for _ in range(TRUST_BYTES // PIECE):
+        for begin in (0, BLOCK):
+            rider.send(wire.numbers(wire.REQUEST, 0, begin, BLOCK))
+            await _next_block(rider)
+    for _ in range(int(PATIENCE_S)):
+        assert not one.known(2).owes
+        one.live.upload.tick(one.live.now())
+    await rider.until(wire.CHOKE)
+    return rider
+
+
+async def test_who_never_gave_sits_out_a_turn_when_we_are_done(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        rider = await _rider(one)
+        other = await one.visitor(3)
+        giver = await one.visitor(4, has=ALL)
+        giver.send(wire.frame(wire.UNCHOKE))
+        async for said in giver.messages():
+            if said.id == wire.REQUEST:
+                giver.send(one.block(*said.numbers))
+        await one.until(lambda: one.torrent.state is State.SEEDING)
+        other.send(wire.frame(wire.INTERESTED))
+        await other.until(wire.UNCHOKE)
+        rider.send(wire.frame(wire.NOT_INTERESTED), wire.frame(wire.INTERESTED))
+        rider.send(wire.numbers(wire.REQUEST, 1, 0, 5))
+        while (said := await rider.next()).id != wire.REJECT:
+            assert said.id not in (wire.UNCHOKE, wire.ALLOWED_FAST, wire.PIECE)
+        one.live.upload.rechoke()
+        assert one.known(2).is_choked
+
+
+async def test_who_takes_and_never_gives_is_choked_until_it_gives(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        rider = await _rider(one)
+        rider.send(wire.frame(wire.NOT_INTERESTED), wire.frame(wire.INTERESTED))
+        rider.send(wire.frame(wire.UNCHOKE))
+        asked = (await rider.until(wire.REQUEST)).numbers
+        assert asked[0] == 3
+        rider.send(one.block(*asked))
+        await one.until(lambda: one.known(2).down.total == BLOCK)
+        one.live.upload.tick(one.live.now())
+        one.live.upload.rechoke()
+        await rider.until(wire.UNCHOKE)
+
+
+async def test_a_seed_sees_who_passes_nothing_on(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path, has=True) as one:
+        first, second = [await _customer(one, number) for number in (1, 2)]
+        for index in range(HOARD):
+            first.send(wire.numbers(wire.REQUEST, index, 0, BLOCK))
+            await _next_block(first)
+            first.send(wire.numbers(wire.HAVE, index))
+        await one.until(lambda: one.known(1).pieces.count == HOARD)
+        one.live.upload.rechoke()
+        assert one.known(1).hoards
+        second.send(wire.numbers(wire.HAVE, 0))
+        await one.until(lambda: one.known(2).pieces.count == 1)
+        one.live.upload.rechoke()
+        assert not one.known(1).hoards
 
 
 async def test_a_choke_rejects_what_was_asked_but_for_granted_pieces(tmp_path: Path) -> None:

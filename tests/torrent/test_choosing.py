@@ -1,0 +1,86 @@
+"""Wanting other files: what is asked for, what peers and trackers are told, what is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.core.file_choice import FileChoice
+from engine.core.file_wishes import FileWishes
+from engine.core.metainfo import Metainfo
+from engine.errors import InputError
+from engine.torrent.lifecycle import State
+from tests.end_to_end.rig import running, until, until_state
+from tests.fakes import scripted_peer as wire
+from tests.storage.torrents import Layout, sample
+from tests.torrent.one_torrent import BLOCK, one_torrent
+
+PIECE = 2 * BLOCK
+CONTENT = sample([Layout("a", 4 * PIECE), Layout("b", 4 * PIECE + 9), Layout("c", PIECE)], PIECE)
+ALL = bytes([0xFF, 0xC0])
+
+
+def choice(*levels: int) -> FileChoice | None:
+    return FileChoice.of(CONTENT.info, bytes(levels))
+
+
+async def test_what_is_not_wanted_any_more_is_cancelled(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path, content=CONTENT) as one:
+        one.torrent.choose(choice(1, 0, 0))
+        peer = await one.visitor(has=ALL)
+        peer.send(wire.frame(wire.UNCHOKE))
+        await one.until(lambda: one.known().queue.outstanding)
+        assert {index for index, _ in one.known().queue.outstanding} <= set(range(4))
+        one.torrent.choose(choice(0, 1, 0))
+        await one.until(lambda: one.known().queue.outstanding)
+        assert {index for index, _ in one.known().queue.outstanding} <= set(range(4, 9))
+        begun = [partial.index for partial in one.live.download.picker.partials()]
+        assert set(begun) <= set(range(4, 9))
+
+
+async def test_nothing_wanted_is_finished_and_more_goes_on(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path, content=CONTENT) as one:
+        torrent = one.torrent
+        torrent.choose(choice(0, 0, 0))
+        assert torrent.state is State.SEEDING
+        assert torrent.progress == 1.0
+        assert torrent.left == CONTENT.info.total_length, "trackers are not told that it seeds"
+        assert torrent.announcer._request is not None
+        torrent.choose(choice(0, 2, 0))
+        assert torrent.state is State.DOWNLOADING
+        peer = await one.visitor(has=ALL)
+        peer.send(wire.frame(wire.UNCHOKE))
+        await one.until(lambda: one.known().queue.outstanding)
+        assert {index for index, _ in one.known().queue.outstanding} <= set(range(4, 9))
+
+
+async def test_a_choice_while_it_is_checked_or_paused(tmp_path: Path) -> None:
+    CONTENT.store(tmp_path)
+    (tmp_path / "t/b").unlink()
+    async with running() as session:
+        torrent = await session.add(Metainfo(CONTENT.info), save_path=tmp_path)
+        assert torrent.state is State.CHECKING
+        torrent.choose(choice(1, 0, 1))
+        assert torrent.state is State.CHECKING
+        # Of c the piece is missing that it shares with b.
+        await until_state(session, torrent, State.DOWNLOADING)
+        torrent.choose(choice(1, 0, 0))
+        await until_state(session, torrent, State.SEEDING)
+        torrent.pause()
+        torrent.choose(None)
+        assert torrent.state is State.PAUSED
+        assert not torrent.is_finished
+        await until(session, lambda: bool(torrent.record and torrent.record.is_clean))
+        torrent.start()
+        await until_state(session, torrent, State.DOWNLOADING)
+        assert not (tmp_path / "t/b").exists()
+
+
+async def test_a_wish_that_names_nothing_adds_nothing(tmp_path: Path) -> None:
+    async with running() as session:
+        with pytest.raises(InputError, match="no file matches"):
+            await session.add(
+                Metainfo(CONTENT.info), save_path=tmp_path, wishes=FileWishes(skip=("*.exe",))
+            )
+        assert not session.torrents
