@@ -17,6 +17,7 @@ from typing import Any
 
 from engine.discovery.announce import AnnounceEvent
 from engine.errors import TrackerError, TrackerUnreachable
+from engine.session.alarm import Alarm
 from engine.torrent.announcer import Tracker
 from engine.torrent.torrent import Torrent
 
@@ -35,14 +36,16 @@ class Announcing:
         self,
         loop: asyncio.AbstractEventLoop,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        is_held: Callable[[], bool] = lambda: False,
     ) -> None:
+        """While `is_held`, nothing is begun; `go_on` must be called when that ends."""
+        self._is_held = is_held
         self._loop = loop
         self._spawn = spawn
         self._heap: list[tuple[float, int, Torrent]] = []
         self._scheduled: dict[Torrent, float] = {}
         self._count = itertools.count()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = math.inf
+        self._alarm = Alarm(loop, self._look)
         self._waiting: dict[str, list[tuple[int, int, Torrent, Tracker]]] = {}
         self._queued: set[Tracker] = set()
         self._running: dict[str, int] = {}
@@ -62,27 +65,23 @@ class Announcing:
         if self._scheduled.get(torrent) != at:
             self._scheduled[torrent] = at
             heapq.heappush(self._heap, (at, next(self._count), torrent))
-        if at < self._timer_at:
-            self._set_timer(at)
+        self._alarm.no_later_than(at)
 
-    def _set_timer(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._loop.call_at(at, self._on_timer) if at < math.inf else None
-
-    def _on_timer(self) -> None:
-        # The loop's clock may be a hair behind what it was asked to wait for.
-        self._look(max(self._loop.time(), self._timer_at))
+    def go_on(self) -> None:
+        """Begin what became due while it was held."""
+        self._look(self._loop.time())
 
     def _look(self, now: float) -> None:
+        if self._is_held():
+            self._alarm.set(math.inf)
+            return
         while self._heap and self._heap[0][0] <= now:
             at, _, torrent = heapq.heappop(self._heap)
             if self._scheduled.get(torrent) == at:
                 del self._scheduled[torrent]
                 for tracker in torrent.announcer.due(now):
                     self._enqueue(torrent, tracker)
-        self._set_timer(self._heap[0][0] if self._heap else math.inf)
+        self._alarm.set(self._heap[0][0] if self._heap else math.inf)
         self._work()
 
     def _enqueue(self, torrent: Torrent, tracker: Tracker) -> None:
@@ -91,7 +90,7 @@ class Announcing:
         self._queued.add(tracker)
         self._idle.clear()
         is_new = tracker.schedule.event is not AnnounceEvent.NONE
-        urgency = 0 if is_new and not torrent.is_complete else 1 if is_new else 2
+        urgency = 0 if is_new and not torrent.is_finished else 1 if is_new else 2
         host = tracker.host
         heapq.heappush(
             self._waiting.setdefault(host, []), (urgency, next(self._count), torrent, tracker)
@@ -99,6 +98,8 @@ class Announcing:
 
     def _work(self) -> None:
         """Begin as many announces as the limits allow, one of each host in turn."""
+        if self._is_held():
+            return
         now = self._loop.time()
         is_stuck = False
         while self._waiting and not is_stuck and self._in_all < IN_ALL:
@@ -156,14 +157,14 @@ class Announcing:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 self._look(self._loop.time())
-                while self._queued:
+                while self._queued and not self._is_held():
                     await self._idle.wait()
                     self._look(self._loop.time())
 
     def close(self) -> None:
         """Begin no more; what is under way is the owner's to cancel."""
         self._is_closed = True
-        self._set_timer(math.inf)
+        self._alarm.set(math.inf)
         self._heap.clear()
         self._scheduled.clear()
         self._waiting.clear()

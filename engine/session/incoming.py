@@ -1,4 +1,7 @@
-"""Peers that come to us: accept, hear which torrent they want, hand them to it."""
+"""Peers that come to us: accept, hear which torrent they want, hand them to it.
+
+Plain or encrypted is told by their first bytes, unless the user wants nothing but plain.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,19 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Callable
+from functools import partial
 
 from engine.core.identifiers import InfoHash
+from engine.core.ip_gate import IpGate
 from engine.errors import PeerError, SeedwrightError
+from engine.net.connection import Connection
+from engine.net.encrypted_start import IncomingStart
 from engine.net.listener import Listener
 from engine.net.peer_connection import PeerConnection
-from engine.torrent.facilities import ConnectionCount
+from engine.net.route import Route
+from engine.session.wire_index import WireIndex
+from engine.torrent.facilities import ConnectionCount, Limits
 from engine.torrent.greeting import Greeting
-from engine.torrent.torrent import Torrent
 from engine.wire.handshake import Handshake
 
 log = logging.getLogger(__name__)
@@ -33,45 +40,74 @@ class Incoming:
         loop: asyncio.AbstractEventLoop,
         receive_buffer: memoryview,
         connections: ConnectionCount,
-        max_connections: int,
-        find: Callable[[bytes], Torrent | None],
+        limits: Limits,
+        torrents: WireIndex,
+        route: Route,
+        gate: IpGate,
     ) -> None:
-        """`find` maps the 20 bytes of a handshake to a running torrent."""
         self._loop = loop
         self._receive_buffer = receive_buffer
         self._connections = connections
-        self._max_connections = max_connections
-        self._find = find
-        self._greeting: dict[PeerConnection, None] = {}
+        self._max_connections = limits.max_connections
+        self._encryption = limits.encryption
+        self._torrents = torrents
+        self._gate = gate
+        self._greeting: dict[Connection, None] = {}
         """The oldest first."""
-        self._max_greeting = max(_ALWAYS_GREETING, max_connections // _GREETING_SHARE)
-        self.listener = Listener(loop, self._on_accepted)
+        self._max_greeting = max(_ALWAYS_GREETING, limits.max_connections // _GREETING_SHARE)
+        self.listener = Listener(loop, self._on_accepted, route)
 
     def _on_accepted(self, sock: socket.socket) -> None:
-        if self._connections.open >= self._max_connections:
-            sock.close()
-            return
         try:
             connection = PeerConnection(self._loop, sock, self._receive_buffer)
         except OSError:  # reset before we could ask who it is
             sock.close()
             return
+        self.accept(connection)
+
+    def accept(self, connection: Connection) -> None:
+        """Greet whoever connected, or hang up if it is filtered or there is no place."""
+        if not self._gate.admits(connection.remote.host):
+            connection.close()
+            return
+        if self._connections.open >= self._max_connections:
+            connection.close()
+            return
         self._connections.open += 1
         self._greeting[connection] = None
         if len(self._greeting) > self._max_greeting:
             self._drop_one_greeting()
-        connection.start(
-            Greeting(
-                self._loop,
-                connection,
-                answer=self._answer,
-                greeted=self._on_greeted,
-                failed=lambda error: self._on_failed(connection, error),
-            )
+        if not self._encryption.takes_encrypted:
+            self._greet(connection, connection)
+            return
+        IncomingStart(
+            self._loop,
+            connection,
+            self._encryption,
+            find=self._wire_hash,
+            started=partial(self._greet, connection),
+            failed=partial(self._on_failed, connection),
+        ).begin()
+
+    def _greet(self, accepted: Connection, connection: Connection, said: bytes = b"") -> None:
+        """Expect a handshake from who was `accepted`, on what became of that `connection`."""
+        greeting = Greeting(
+            self._loop,
+            connection,
+            answer=self._answer,
+            greeted=partial(self._on_greeted, accepted),
+            failed=partial(self._on_failed, accepted),
         )
+        connection.start(greeting)
+        if said:
+            greeting.on_data(memoryview(said))
+
+    def _wire_hash(self, mark: bytes) -> bytes | None:
+        torrent = self._torrents.find_marked(mark)
+        return None if torrent is None else bytes(torrent.info_hash[:20])
 
     def _answer(self, info_hash: InfoHash) -> bytes | None:
-        torrent = self._find(info_hash)
+        torrent = self._torrents.find(info_hash)
         if torrent is None:
             return None
         try:
@@ -80,14 +116,16 @@ class Incoming:
             torrent.fail(error)
             return None
 
-    def _on_greeted(self, connection: PeerConnection, handshake: Handshake, rest: bytes) -> None:
-        torrent = self._find(handshake.info_hash)
+    def _on_greeted(
+        self, accepted: Connection, connection: Connection, handshake: Handshake, rest: bytes
+    ) -> None:
+        torrent = self._torrents.find(handshake.info_hash)
         if torrent is None:
             raise PeerError(f"{connection.remote} came for a torrent that has stopped")
-        self._greeting.pop(connection, None)
+        self._greeting.pop(accepted, None)
         torrent.wake().peers.attach(connection, handshake, rest, is_incoming=True)
 
-    def _on_failed(self, connection: PeerConnection, error: Exception | None) -> None:
+    def _on_failed(self, connection: Connection, error: Exception | None) -> None:
         log.debug("%s did not get in: %s", connection.remote, error)
         self._connections.open -= 1
         self._greeting.pop(connection, None)
@@ -98,6 +136,13 @@ class Incoming:
         host, _ = hosts.most_common(1)[0]
         oldest = next(each for each in self._greeting if each.remote.host == host)
         oldest.close(PeerError(f"{oldest.remote} said nothing while many others came"))
+
+    def drop_forbidden(self) -> None:
+        """Hang up on those that a new filter forbids."""
+        for connection in list(self._greeting):
+            if self._gate.forbids(connection.remote.host):
+                self._gate.closed += 1
+                connection.close(PeerError(f"{connection.remote} is filtered"))
 
     def close(self) -> None:
         self.listener.close()

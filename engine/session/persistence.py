@@ -8,6 +8,8 @@ from pathlib import Path
 
 from engine.core.bitfield import Bitfield
 from engine.core.compact import endpoint, split_host_port
+from engine.core.file_choice import FileChoice
+from engine.core.file_wishes import FileWishes
 from engine.core.identifiers import InfoHash
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
@@ -55,6 +57,9 @@ def to_row(torrent: Torrent, now: float, summary: Summary | None = None) -> Stor
         down_limit=torrent.down_bucket.rate,
         up_limit=torrent.up_bucket.rate,
         peers=json.dumps([str(peer) for peer in torrent.explicit_peers]),
+        priorities=torrent.choice.priorities if torrent.choice else b"",
+        wanted=torrent.choice.wanted.to_bytes() if torrent.choice else b"",
+        wishes=torrent.wishes.encode(),
     )
 
 
@@ -74,7 +79,10 @@ def from_row(
         summary = Summary.of(Metainfo.parse(origin))
     elif not summary.has_info:
         raise ValueError("neither metadata nor a magnet link")
-    have = record = None
+    have = record = choice = None
+    if row.priorities:
+        wanted = Bitfield.from_bytes(row.wanted, summary.geometry.piece_count)
+        choice = FileChoice(row.priorities, wanted)
     try:
         if row.have is not None:
             have = Bitfield.from_bytes(row.have, summary.geometry.piece_count)
@@ -88,6 +96,8 @@ def from_row(
         summary,
         save_path=Path(row.save_path),
         have=have,
+        choice=choice,
+        wishes=FileWishes.decode(row.wishes),
         added_at=row.added_at,
         preallocate=bool(row.preallocate),
         magnet=magnet,

@@ -6,15 +6,18 @@ a disk thread, and their metainfo is read for it and let go again; all others go
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from engine.core.metainfo import Metainfo
-from engine.errors import SeedwrightError
+from engine.errors import SeedwrightError, StorageError
 from engine.torrent.facilities import Facilities
 from engine.torrent.lifecycle import State
 from engine.torrent.resume import suspicious_files
 from engine.torrent.torrent import Torrent
+
+log = logging.getLogger(__name__)
 
 _AT_A_TIME = 128
 """Torrents looked at in one job: some milliseconds of a thread."""
@@ -25,7 +28,8 @@ async def resume(
     facilities: Facilities,
     load: Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, bytes]]],
 ) -> None:
-    """Start torrents that ran before; `load` reads .torrents by info-hash. Raises StorageError."""
+    """Start torrents that ran before; `load` reads .torrents by info-hash. Those of which it cannot
+    are started with a check, which tells what is wrong with each."""
     seeds = [torrent for torrent in torrents if _is_settled(torrent)]
     settled = set(seeds)
     for torrent in torrents:
@@ -33,7 +37,13 @@ async def resume(
             torrent.start()
     for at in range(0, len(seeds), _AT_A_TIME):
         batch = [torrent for torrent in seeds[at : at + _AT_A_TIME] if _is_still_wanted(torrent)]
-        stored = await load([bytes(torrent.info_hash) for torrent in batch])
+        stored: Mapping[bytes, bytes] = {}
+        try:
+            stored = await load([bytes(torrent.info_hash) for torrent in batch])
+        except StorageError as error:
+            log.error(
+                "%d torrents are checked, their records cannot be read: %s", len(batch), error
+            )
         looks = await facilities.disk.run(partial(_look, batch, stored))
         for torrent, looks_right in zip(batch, looks, strict=True):
             if not _is_still_wanted(torrent):
@@ -45,9 +55,10 @@ async def resume(
 
 
 def _is_settled(torrent: Torrent) -> bool:
-    """Complete, with a record that says how its files looked when nothing wrote any more."""
+    """Nothing wanted is missing, and a record says how the files looked when nothing wrote any
+    more."""
     record = torrent.record
-    return torrent.is_complete and not torrent.needs_check and bool(record and record.is_clean)
+    return torrent.is_finished and not torrent.needs_check and bool(record and record.is_clean)
 
 
 def _is_still_wanted(torrent: Torrent) -> bool:

@@ -8,26 +8,43 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from engine.core.compact import Endpoint
+from engine.core.file_wishes import FileWishes
 from engine.core.identifiers import InfoHash, PeerId
-from engine.core.magnet import MAX_LINK_CHARS, Magnet
+from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from engine.core.rates import RateEstimate
-from engine.errors import DuplicateTorrentError, InputError, SeedwrightError, StorageError
+from engine.errors import DuplicateTorrentError, SeedwrightError, StorageError
+from engine.net.connection import RECEIVE_BUFFER_BYTES, Transport
 from engine.net.dialer import Dialer
-from engine.net.peer_connection import RECEIVE_BUFFER_BYTES
+from engine.net.proxied_route import ProxiedRoute
 from engine.net.tracker_client import TrackerClient
+from engine.net.udp_endpoint import UdpEndpoint
+from engine.net.udp_tracker_client import UdpTrackerClient
+from engine.net.utp_multiplexer import UtpMultiplexer
 from engine.session import persistence
+from engine.session.adding import NO_WISHES, Order, complete_link, make_torrent, usable
 from engine.session.announcing import Announcing
+from engine.session.committing import Committing
+from engine.session.dht import Dht
+from engine.session.dht_announcing import DhtAnnouncing
+from engine.session.filtering import Filtering, part_from_forbidden
 from engine.session.incoming import Incoming
+from engine.session.local_peers import LocalPeers
 from engine.session.options import SessionOptions
+from engine.session.proxying import Proxying
+from engine.session.reaching import Reaching
+from engine.session.rerouting import Rerouting
 from engine.session.resuming import resume
-from engine.session.state_db import Changes, StateDb
+from engine.session.state_db import StateDb
+from engine.session.tasks import Tasks
+from engine.session.watch_folder import WatchFolder
+from engine.session.wire_index import WireIndex
+from engine.storage.chosen_files import remove_part_file
 from engine.storage.disk import Disk
 from engine.storage.file_pool import FilePool
 from engine.storage.piece_buffers import PieceBuffers
@@ -42,8 +59,8 @@ from engine.torrent.unfinished import UnfinishedBlock
 log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
-_COMMIT_S = 1.0
-"""Progress is committed at most so long after it was made."""
+_LAST_BYTES_S = 1.0
+"""How long what was sent by uTP is given to arrive when the session ends."""
 
 
 class Session:
@@ -60,17 +77,13 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._state = state
         self._metainfo: dict[InfoHash, Metainfo] = {}
-        self._by_wire: dict[bytes, Torrent] = {}
+        self._by_wire = WireIndex()
         self._active: dict[Torrent, None] = {}
-        self._dirty: dict[Torrent, None] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(self._loop)
+        self.spawn = self._tasks.spawn
         self._tick_timer: asyncio.TimerHandle | None = None
         self._ticked_at = self._loop.time()
-        self._commit_timer: asyncio.TimerHandle | None = None
-        self._committing = asyncio.Lock()
         self._totals_before = {"downloaded": 0, "uploaded": 0}
-        self._is_loaded = False
-        """What the state file holds is known, and may be written over."""
         self._is_stopping = False
         now = self._loop.time()
         self.down_rate = RateEstimate(now)
@@ -78,8 +91,28 @@ class Session:
         receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
         connections = ConnectionCount()
         limits = options.fitting_limits
+        self.route = options.route()
+        self.filtering = Filtering(options.filter, self.route, self.spawn)
+        gate = self.filtering.gate
         self.incoming = Incoming(
-            self._loop, receive_buffer, connections, limits.max_connections, self._find
+            self._loop, receive_buffer, connections, limits, self._by_wire, self.route, gate
+        )
+        self.filtering.on_change = lambda: part_from_forbidden(self.incoming, self.torrents)
+        self.udp = UdpEndpoint(self._loop, self.route)
+        """Open from `start` to `stop`, unless its port is taken."""
+        self.utp: UtpMultiplexer | None = None
+        if Transport.UTP in options.transports:
+            # Connection ids keep strangers out: they must not be guessable.
+            ids = random.SystemRandom()
+            accept = self.incoming.accept
+            self.utp = UtpMultiplexer(self._loop, self.udp, receive_buffer, ids, accept)
+        self.dht = Dht(self._loop, self.udp, options.dht, self.spawn, state)
+        self.dht.is_shut_to = gate.is_shut_to
+        self.dht_announcing = DhtAnnouncing(
+            self._loop,
+            self.dht,
+            listen_port=lambda: self.reaching.port,
+            is_own_host=self._is_own_host,
         )
         self.facilities = Facilities(
             loop=self._loop,
@@ -92,24 +125,43 @@ class Session:
             buffers=PieceBuffers(options.buffer_bytes),
             slabs=Slabs(),
             file_pool=FilePool(options.open_files or None),
-            dialer=Dialer(self._loop, options.local_host),
-            trackers=TrackerClient(local_host=options.local_host),
+            dialer=Dialer(
+                self._loop,
+                receive_buffer,
+                self.route,
+                utp=self.utp,
+                uses_tcp=Transport.TCP in options.transports,
+            ),
+            trackers=TrackerClient(self.route, udp=UdpTrackerClient(self.route, udp=self.udp)),
+            route=self.route,
             receive_buffer=receive_buffer,
             down=SharedLimit(self._loop, options.down_limit),
             up=SharedLimit(self._loop, options.up_limit),
             down_rate=self.down_rate,
             up_rate=self.up_rate,
-            listen_port=lambda: self.incoming.listener.port,
+            listen_port=lambda: self.reaching.port,
+            gate=gate,
             is_own_host=self._is_own_host,
+            dht=self.dht_announcing,
             spawn=self.spawn,
         )
-        self.announcing = Announcing(self._loop, self.spawn)
+        self.announcing = Announcing(self._loop, self.spawn, lambda: bool(self.route.waiting))
+        self.committing = Committing(
+            self._loop, state, is_there=self._is_there, totals=self._totals, spawn=self.spawn
+        )
+        self.local_peers = LocalPeers(self.facilities, options, self._by_wire.get)
+        self.rerouting = (
+            Proxying(self, self.route) if isinstance(self.route, ProxiedRoute) else Rerouting(self)
+        )
+        self.reaching = Reaching(self)
 
     # ── beginning and end ───────────────────────────────────────────────────────────────────────
 
     async def start(self) -> None:
         """Listen, and bring back the torrents that were there. Raises InputError, StorageError."""
-        self.incoming.listener.open(self.options.listen_host, self.options.listen_port)
+        await self.filtering.start()
+        await self.rerouting.start()
+        self.reaching.start()
         if self._state is None:
             return
         self._totals_before |= await self._state.run(self._state.totals)
@@ -123,53 +175,48 @@ class Session:
                 log.error("%s is left alone: its record cannot be read: %s", row.name, error)
             else:
                 self._register(torrent)
-        self._is_loaded = True
+        self.committing.is_loaded = True
         wanted = [torrent for torrent in self.torrents.values() if torrent.wants_to_run]
         self.spawn(resume(wanted, self.facilities, partial(self._state.run, self._state.metainfos)))
+        if self.options.watch_folder is not None:
+            self.spawn(WatchFolder(self, self.options.watch_folder).run())
 
     async def stop(self) -> None:
         """Leave all swarms, tell the trackers within a bounded time, commit everything."""
         if self._is_stopping:
             return
         self._is_stopping = True
+        self.rerouting.close()
         self.incoming.close()
+        self.local_peers.close()
         for torrent in self.torrents.values():
             torrent.suspend()
         with contextlib.suppress(StorageError):
-            await self.commit()
+            await self.committing.commit()
+        self.dht_announcing.close()
+        await self.dht.stop()
+        await self.reaching.stop()
         await self.announcing.drain(self.options.stop_timeout_s)
         self.announcing.close()
-        for timer in (self._tick_timer, self._commit_timer):
-            if timer is not None:
-                timer.cancel()
-        await self._end_tasks()
+        self.committing.close()
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+        await self._tasks.end()
         for torrent in self.torrents.values():
             with contextlib.suppress(SeedwrightError):
                 await settle_record(torrent, self.facilities.disk)
         await self.facilities.disk.close()
         with contextlib.suppress(StorageError):
-            await self.commit()
+            await self.committing.commit()
         await self.facilities.trackers.close()
+        if self.utp is not None:
+            await self.utp.drain(_LAST_BYTES_S)
+            self.utp.close()
+        self.udp.close()
+        await self.rerouting.stop()
         self.facilities.file_pool.close()
         if self._state is not None:
             self._state.close()
-
-    async def _end_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task that ends with the session."""
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_task_done)
-        return task
-
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task failed", exc_info=error)
 
     # ── what can be asked ───────────────────────────────────────────────────────────────────────
 
@@ -182,35 +229,27 @@ class Session:
         paused: bool = False,
         preallocate: bool | None = None,
         assume_complete: bool = False,
+        wishes: FileWishes = NO_WISHES,
     ) -> Torrent:
         """Add a torrent and start it; by a magnet link it fetches its metadata first (BEP 9).
 
+        The .torrent of a link that is here, and has no metadata yet, completes that one.
         `assume_complete` means nothing with a link. Raises DuplicateTorrentError, InputError,
         StorageError.
         """
-        if (there := self.torrents.get(source.info_hash)) is not None:
-            raise DuplicateTorrentError(f"{there.name} is here already")
-        save_path = (save_path or self.options.save_path).absolute()
-        try:
-            os.fspath(save_path).encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"the path {str(save_path)!a} is not UTF-8") from error
-        magnet = source if isinstance(source, Magnet) else None
-        origin = source.encode()
-        if magnet and len(origin) > MAX_LINK_CHARS:
-            raise InputError("this magnet link is too long to be kept")
-        torrent = Torrent(
-            self,
-            self.facilities,
-            Summary.of(source),
-            save_path=save_path,
-            added_at=time.time(),
-            preallocate=self.options.preallocate if preallocate is None else preallocate,
-            magnet=magnet,
-            info=source.info if isinstance(source, Metainfo) else None,
+        order = Order(
+            save_path=None if save_path is None else usable(save_path),
+            peers=list(peers or []),
+            paused=paused,
+            preallocate=preallocate,
+            wishes=wishes,
         )
-        torrent.explicit_peers = list(peers or [])
-        torrent.wants_to_run = not paused
+        if (there := self.torrents.get(source.info_hash)) is not None:
+            if there.has_info or isinstance(source, Magnet):
+                raise DuplicateTorrentError(f"{there.name} is here already")
+            await complete_link(self, there, source, order)
+            return there
+        torrent = make_torrent(self, source, order)
         if isinstance(source, Metainfo):
             if assume_complete:
                 torrent.assume_complete()
@@ -219,13 +258,13 @@ class Session:
         try:
             if self._state is not None:
                 row = persistence.to_row(torrent, time.time())
-                await self._state.run(self._state.add, row, origin)
+                await self._state.run(self._state.add, row, source.encode())
                 self._metainfo.pop(source.info_hash, None)
         except StorageError:
             self._unregister(torrent)
             raise
         torrent.note("info", "added")
-        if not paused:
+        if torrent.wants_to_run:
             torrent.start()
         return torrent
 
@@ -236,9 +275,12 @@ class Session:
         self._unregister(torrent)
         if self._state is not None:
             await self._state.run(self._state.remove, torrent.info_hash)
+        await self.facilities.disk.settle()
         if info is not None:
-            await self.facilities.disk.settle()
             await self.facilities.disk.run(torrent.files(info).delete)
+        elif torrent.choice is not None:
+            job = partial(remove_part_file, torrent.save_path, torrent.info_hash)
+            await self.facilities.disk.run(job)
 
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
         """Limit the whole session, in bytes a second; 0 lifts a limit, None leaves it."""
@@ -246,6 +288,17 @@ class Session:
             self.facilities.down.set_rate(down)
         if up is not None:
             self.facilities.up.set_rate(up)
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where peers can connect to."""
+        uses_tcp = Transport.TCP in self.options.transports
+        return self.incoming.listener.endpoints if uses_tcp else self.udp.endpoints
+
+    @property
+    def port(self) -> int:
+        """The one to announce; 0 before the start, and after the end the one that it was."""
+        return self.incoming.listener.port or self.udp.port
 
     @property
     def downloaded(self) -> int:
@@ -259,12 +312,9 @@ class Session:
     # ── what torrents tell (Owner) ──────────────────────────────────────────────────────────────
 
     def changed(self, torrent: Torrent) -> None:
-        if self.torrents.get(torrent.info_hash) is not torrent:
-            return  # removed, though its last words are still on their way
-        self._dirty[torrent] = None
-        self.shown(torrent)
-        if self._commit_timer is None and self._state is not None and not self._is_stopping:
-            self._commit_timer = self._loop.call_later(_COMMIT_S, self._begin_commit)
+        if self._is_there(torrent):  # else its last words are still on their way
+            self.committing.changed(torrent)
+            self.shown(torrent)
 
     def shown(self, torrent: Torrent) -> None:
         for listener in self.on_change:
@@ -278,6 +328,8 @@ class Session:
 
     def announce_changed(self, torrent: Torrent) -> None:
         self.announcing.schedule(torrent)
+        self.dht_announcing.look_at(torrent)
+        self.local_peers.look_at(torrent)
 
     def load_metainfo(self, info_hash: InfoHash) -> Metainfo:
         if (kept := self._metainfo.get(info_hash)) is not None:
@@ -287,8 +339,9 @@ class Session:
         return Metainfo.parse(self._state.run_now(self._state.metainfo, info_hash))
 
     async def keep_metainfo(self, torrent: Torrent, metainfo: Metainfo) -> None:
-        if self.torrents.get(torrent.info_hash) is not torrent:
+        if not self._is_there(torrent):
             return
+        self.dht_announcing.on_metadata(torrent, is_private=metainfo.info.is_private)
         if self._state is None:
             self._metainfo[torrent.info_hash] = metainfo
             return
@@ -303,24 +356,26 @@ class Session:
 
     def _register(self, torrent: Torrent) -> None:
         self.torrents[torrent.info_hash] = torrent
-        self._by_wire[bytes(torrent.info_hash[:20])] = torrent
+        self._by_wire.add(torrent)
         self.shown(torrent)
 
     def _unregister(self, torrent: Torrent) -> None:
         self.torrents.pop(torrent.info_hash, None)
-        self._by_wire.pop(bytes(torrent.info_hash[:20]), None)
+        self._by_wire.remove(torrent)
         self._metainfo.pop(torrent.info_hash, None)
-        self._dirty.pop(torrent, None)
+        self.committing.forget(torrent)
         for listener in self.on_remove:
             listener(torrent.info_hash)
 
-    def _find(self, wire_hash: bytes) -> Torrent | None:
-        torrent = self._by_wire.get(bytes(wire_hash[:20]))
-        is_met = torrent is not None and torrent.state.is_running and torrent.has_info
-        return torrent if is_met else None
+    def _is_there(self, torrent: Torrent) -> bool:
+        """False once it was removed."""
+        return self.torrents.get(torrent.info_hash) is torrent
+
+    def _totals(self) -> dict[str, int]:
+        return {"downloaded": self.downloaded, "uploaded": self.uploaded}
 
     def _is_own_host(self, host: str) -> bool:
-        return any(endpoint.host == host for endpoint in self.incoming.listener.endpoints)
+        return any(endpoint.host == host for endpoint in self.endpoints)
 
     def _tick(self) -> None:
         now = self._loop.time()
@@ -333,40 +388,3 @@ class Session:
         self.up_rate.update(now)
         is_busy = self._active or self.down_rate.rate or self.up_rate.rate
         self._tick_timer = self._loop.call_later(_TICK_S, self._tick) if is_busy else None
-
-    def _begin_commit(self) -> None:
-        self._commit_timer = None
-        self.spawn(self._commit_logged())
-
-    async def _commit_logged(self) -> None:
-        try:
-            await self.commit()
-        except StorageError as error:
-            log.error("%s; trying again", error)
-            self._commit_timer = self._loop.call_later(5 * _COMMIT_S, self._begin_commit)
-
-    async def commit(self) -> None:
-        """Write what has changed into the state file. Raises StorageError."""
-        if self._state is None or not self._is_loaded:
-            return
-        async with self._committing:
-            dirty, self._dirty = self._dirty, {}
-            try:
-                await self._state.run(self._state.save, self._changes(dirty))
-            except BaseException:
-                self._dirty = dirty | self._dirty
-                raise
-
-    def _changes(self, dirty: Iterable[Torrent]) -> Changes:
-        totals = {"downloaded": self.downloaded, "uploaded": self.uploaded}
-        changes = Changes([], totals)
-        now = time.time()
-        for torrent in dirty:
-            if self.torrents.get(torrent.info_hash) is not torrent:
-                continue
-            info_hash = bytes(torrent.info_hash)
-            changes.rows.append(persistence.to_row(torrent, now))
-            blocks, ended = persistence.take_unfinished(torrent)
-            changes.blocks.extend((info_hash, *block) for block in blocks)
-            changes.ended.extend((info_hash, piece) for piece in ended)
-        return changes

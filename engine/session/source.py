@@ -10,6 +10,7 @@ import aiofiles
 from engine.core.magnet import Magnet, is_magnet
 from engine.core.metainfo import MAX_TORRENT_BYTES, Metainfo
 from engine.errors import InputError, SourceError
+from engine.net.route import Route
 from engine.net.web import fetch
 
 _PARSED_INLINE_BYTES = 256 * 1024
@@ -23,12 +24,12 @@ def _expanded(path: str) -> str:
     return os.path.expanduser(path)
 
 
-async def read_source(source: str, local_host: str | None = None) -> bytes:
+async def read_source(source: str, route: Route) -> bytes:
     """Read the .torrent at a path or an http(s) URL. Raises SourceError."""
     if is_magnet(source):
         raise SourceError("a magnet link is not enough here: give a .torrent or its URL")
     if is_url(source):
-        return await fetch(source, limit_bytes=MAX_TORRENT_BYTES, local_host=local_host)
+        return await fetch(source, route, limit_bytes=MAX_TORRENT_BYTES)
     try:
         async with aiofiles.open(_expanded(source), "rb") as file:
             data: bytes = await file.read(MAX_TORRENT_BYTES + 1)
@@ -40,14 +41,14 @@ async def read_source(source: str, local_host: str | None = None) -> bytes:
     return data
 
 
-async def load_torrent(source: str, local_host: str | None = None) -> Metainfo | Magnet:
+async def load_torrent(source: str, route: Route) -> Metainfo | Magnet:
     """Read and check a SOURCE that may be a magnet link. Raises as `load_source`, InputError."""
-    return Magnet.parse(source) if is_magnet(source) else await load_source(source, local_host)
+    return Magnet.parse(source) if is_magnet(source) else await load_source(source, route)
 
 
-async def load_source(source: str, local_host: str | None = None) -> Metainfo:
+async def load_source(source: str, route: Route) -> Metainfo:
     """Read and check a SOURCE. Raises SourceError, MetainfoError, BencodeError naming it."""
-    data = await read_source(source, local_host)
+    data = await read_source(source, route)
     try:
         return await parse_torrent(data)
     except InputError as error:

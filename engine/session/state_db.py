@@ -21,7 +21,7 @@ from engine.torrent.unfinished import UnfinishedBlock
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _LOCK_TIMEOUT_S = 1.0
 """A predecessor that is on its way out may hold the file so much longer."""
 _SCHEMA = """
@@ -48,7 +48,10 @@ CREATE TABLE torrents (
     active_s REAL NOT NULL,
     down_limit INTEGER NOT NULL,
     up_limit INTEGER NOT NULL,
-    peers TEXT NOT NULL          -- JSON: explicit peers
+    peers TEXT NOT NULL,         -- JSON: explicit peers
+    priorities BLOB NOT NULL,    -- of each file, one byte: 0 skip, 1 normal, 2 high; empty: normal
+    wanted BLOB NOT NULL,        -- BEP 3 bitfield that follows from them; empty: all
+    wishes TEXT NOT NULL         -- JSON: what to choose once the files are known; empty: nothing
 ) WITHOUT ROWID;
 CREATE TABLE metainfo (info_hash BLOB PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE unfinished (        -- received blocks of pieces that are not complete, not verified
@@ -57,6 +60,14 @@ CREATE TABLE unfinished (        -- received blocks of pieces that are not compl
 );
 CREATE TABLE session (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
+_MIGRATIONS = {
+    1: """
+ALTER TABLE torrents ADD COLUMN priorities BLOB NOT NULL DEFAULT x'';
+ALTER TABLE torrents ADD COLUMN wanted BLOB NOT NULL DEFAULT x'';
+ALTER TABLE torrents ADD COLUMN wishes TEXT NOT NULL DEFAULT '';
+"""
+}
+"""What leads from a version to the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,9 @@ class StoredTorrent:
     down_limit: int
     up_limit: int
     peers: str
+    priorities: bytes
+    wanted: bytes
+    wishes: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +156,11 @@ class StateDb:
             self._db.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
+            return
+        while version < SCHEMA_VERSION:
+            change = _MIGRATIONS[version]
+            version += 1
+            self._db.executescript(f"BEGIN; {change} PRAGMA user_version = {version}; COMMIT;")
 
     # Each method below is a plain function to be run on the state thread by `run`.
 
@@ -202,7 +221,19 @@ class StateDb:
                 self._db.execute(f"DELETE FROM {table} WHERE info_hash = ?", (bytes(info_hash),))
 
     def totals(self) -> dict[str, int]:
-        return dict(self._db.execute("SELECT key, value FROM session"))
+        return {key: value for key, value in self._session() if not isinstance(value, bytes)}
+
+    def kept(self) -> dict[str, bytes]:
+        """What `keep` wrote, by its name."""
+        return {key: value for key, value in self._session() if isinstance(value, bytes)}
+
+    def _session(self) -> sqlite3.Cursor:
+        return self._db.execute("SELECT key, value FROM session")
+
+    def keep(self, values: dict[str, bytes]) -> None:
+        """Keep bytes that belong to the session, such as whom its DHT node knew."""
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO session VALUES (?, ?)", values.items())
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db)

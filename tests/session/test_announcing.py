@@ -80,7 +80,7 @@ class Subject:
             trackers=tiers,
         )
         self.state = State.DOWNLOADING
-        self.is_complete = False
+        self.is_finished = False
         self.up_rate, self.down_rate = Rate(), Rate()
         self.left = 1
         self.announcer = Announcer(
@@ -193,7 +193,7 @@ async def test_those_that_need_peers_go_first(engine: Engine) -> None:
     await engine.until(lambda: engine.trackers.running.get(SLOW) == PER_HOST)
     seeds = [engine.add(100 + number, SLOW, start=False) for number in range(20)]
     for seed in seeds:
-        seed.is_complete = True
+        seed.is_finished = True
         seed.announcer.start()
     await asyncio.sleep(0)
     engine.add(1000, SLOW)

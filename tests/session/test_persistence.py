@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.bitfield import Bitfield
+from engine.core.file_wishes import FileWishes
 from engine.core.geometry import Geometry
 from engine.errors import SeedwrightError
 from engine.session.persistence import _pack, _unpack, from_row, to_row
@@ -33,17 +34,20 @@ ENDPOINTS = st.builds("{}:{}".format, st.ip_addresses(v=4), st.integers(1, 65535
 )
 
 
+def _pieces(draw: st.DrawFn, count: int) -> bytes:
+    field = Bitfield(count)
+    for index in draw(st.sets(st.integers(0, count - 1))) if count else ():
+        field.add(index)
+    return field.to_bytes()
+
+
 @st.composite
 def _rows(draw: st.DrawFn) -> StoredTorrent:
     size = draw(st.integers(0, 1 << 30))
     piece_length = draw(st.integers(max(1, size >> 8), 1 << 26))
     pieces = Geometry(size, piece_length).piece_count
-    have = None
-    if draw(st.booleans()):
-        field = Bitfield(pieces)
-        for index in draw(st.sets(st.integers(0, pieces - 1))) if pieces else ():
-            field.add(index)
-        have = field.to_bytes()
+    have = _pieces(draw, pieces) if draw(st.booleans()) else None
+    priorities = bytes(draw(st.lists(st.integers(0, 2), max_size=9)))
     urls = draw(st.lists(st.text(max_size=20), unique=True, max_size=6))
     cut = draw(st.integers(0, len(urls)))
     tiers = [tier for tier in (urls[:cut], urls[cut:]) if tier]
@@ -55,7 +59,7 @@ def _rows(draw: st.DrawFn) -> StoredTorrent:
         file_count=draw(st.integers(1, 200_000)),
         is_private=draw(st.booleans()),
         trackers=json.dumps(tiers),
-        save_path="/" + draw(st.text(st.characters(exclude_characters="/\0"), max_size=20)),
+        save_path="/" + draw(st.text(st.characters(exclude_characters="/\0."), max_size=20)),
         wants_to_run=draw(st.booleans()),
         preallocate=draw(st.booleans()),
         have=have,
@@ -71,6 +75,9 @@ def _rows(draw: st.DrawFn) -> StoredTorrent:
         down_limit=draw(COUNTS),
         up_limit=draw(COUNTS),
         peers=json.dumps(draw(st.lists(ENDPOINTS, unique=True, max_size=4))),
+        priorities=priorities,
+        wanted=_pieces(draw, pieces) if priorities else b"",
+        wishes=draw(st.sampled_from(["", FileWishes(only=("*.mkv",), waits=True).encode()])),
     )
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from engine.core.metainfo import Metainfo
+from engine.errors import StorageError
+from engine.session.state_db import StateDb
 from engine.torrent.lifecycle import State
 from tests.end_to_end.rig import LOOPBACK, endpoint_of, running, seeding, until_state
 from tests.storage.torrents import Sample, sample
@@ -59,3 +63,22 @@ async def test_only_what_was_touched_is_checked_and_a_pause_is_kept(tmp_path: Pa
         assert any("look as recorded" in text for text in logs[2])
         assert session.torrents[hashes[1]].have.count == 0
         assert session.torrents[hashes[3]].state is State.PAUSED
+
+
+async def test_seeds_whose_records_cannot_be_read_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = stored(tmp_path / "data", 3)
+    async with running(state_dir=tmp_path) as session:
+        for one in samples:
+            await seeding(session, Metainfo(one.info), tmp_path / "data")
+
+    def unreadable(self: StateDb, info_hashes: object) -> dict[bytes, bytes]:
+        raise StorageError("reading the state file: Input/output error")
+
+    monkeypatch.setattr(StateDb, "metainfos", unreadable)
+    async with running(state_dir=tmp_path) as session:
+        for torrent in session.torrents.values():
+            await until_state(session, torrent, State.SEEDING)
+    assert "Input/output error" in caplog.text
+    assert "a task failed" not in caplog.text

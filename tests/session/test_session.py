@@ -138,12 +138,12 @@ async def test_what_could_not_be_committed_is_committed_later(
     state.is_full = True
     torrent.set_limits(up=7)
     with pytest.raises(StorageError):
-        await session.commit()
+        await session.committing.commit()
     with pytest.raises(StorageError):
         await session.add(Metainfo(sample(10, name="other").info), save_path=tmp_path)
     assert list(session.torrents.values()) == [torrent]
     state.is_full = False
-    await session.commit()
+    await session.committing.commit()
     assert (await state.run(state.load))[0].up_limit == 7
     await session.stop()
 
@@ -179,7 +179,7 @@ async def test_a_removed_torrent_is_not_written_over_its_successor(tmp_path: Pat
         session.on_change.append(told.append)
         old.changed()  # its last announce, say
         assert told == []
-        await session.commit()
+        await session.committing.commit()
         new.changed()
         assert told == [new]
     async with running(state_dir=tmp_path) as session:

@@ -45,6 +45,9 @@ def row(number: int, **changes: object) -> StoredTorrent:
         down_limit=0,
         up_limit=1 << 40,
         peers="[]",
+        priorities=b"",
+        wanted=b"",
+        wishes="",
     )
     return replace(base, **changes)  # type: ignore[arg-type]
 
@@ -229,3 +232,24 @@ def test_a_place_that_cannot_hold_it_is_named(tmp_path: Path, where: str) -> Non
     with pytest.raises(StorageError) as caught:
         StateDb(tmp_path / where)
     assert str(tmp_path / where) in str(caught.value)
+
+
+async def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    StateDb(path).close()
+    raw = sqlite3.connect(path)
+    for column in ("priorities", "wanted", "wishes"):
+        raw.execute(f"ALTER TABLE torrents DROP COLUMN {column}")
+    raw.execute("PRAGMA user_version = 1")
+    columns = [told[1] for told in raw.execute("PRAGMA table_info(torrents)")]
+    values = [getattr(row(1), column) for column in columns]
+    marks = ", ".join("?" for _ in values)
+    raw.execute(f"INSERT INTO torrents ({', '.join(columns)}) VALUES ({marks})", values)
+    raw.commit()
+    raw.close()
+    for _ in range(2):
+        state = StateDb(path)
+        assert [bytes(each.info_hash) for each in state.load()] == [row(1).info_hash]
+        assert state.load()[0].priorities == b""
+        assert state.load()[0].wishes == ""
+        state.close()
