@@ -18,7 +18,14 @@ from urllib.parse import unquote_to_bytes
 from engine.core import bencode
 from engine.core.compact import endpoint
 from engine.errors import InputError, TrackerFailure
-from engine.tracker.swarm_table import Announce, Chosen, Event, Peer, SwarmCount
+from engine.tracker.swarm_table import (
+    COMPACT_IPV4_BYTES,
+    Announce,
+    Chosen,
+    Event,
+    SwarmCount,
+    Told,
+)
 
 _EVENTS = {
     "started": Event.STARTED,
@@ -199,8 +206,9 @@ def _named_host(text: str) -> bytes:
     return named.packed_host()
 
 
-def _peer_dictionary(peer: Peer, no_peer_id: bool) -> dict[bytes, bencode.Encodable]:
-    family = socket.AF_INET6 if peer.is_ipv6 else socket.AF_INET
+def _peer_dictionary(peer: Told, no_peer_id: bool) -> dict[bytes, bencode.Encodable]:
+    is_ipv4 = len(peer.compact) == COMPACT_IPV4_BYTES
+    family = socket.AF_INET if is_ipv4 else socket.AF_INET6
     entry: dict[bytes, bencode.Encodable] = {
         b"ip": socket.inet_ntop(family, peer.compact[:-2]),
         b"port": int.from_bytes(peer.compact[-2:], "big"),

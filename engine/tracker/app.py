@@ -1,7 +1,7 @@
 """The bundled tracker as a whole: settings, sockets, servers, allow-list (BEP 3, 15, 48).
 
 Runs alone or inside another program's loop. Owns its sockets and one task; all it knows is in
-memory, since peers announce themselves again after a restart.
+memory, since peers announce themselves again after a restart, or in a Valkey that it shares.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import aiofiles
-
 from engine.core.compact import Endpoint, endpoint, split_host_port
 from engine.core.identifiers import InfoHash
 from engine.errors import InputError, SettingsError
 from engine.tracker.announce import AnnouncePolicy
 from engine.tracker.http_server import LOOPBACK, HttpServer, Trust
+from engine.tracker.shared_swarms import SharedSwarms
 from engine.tracker.statistics import Statistics
 from engine.tracker.swarm_table import Limits, SwarmTable
+from engine.tracker.swarms import OwnSwarms, Swarms
 from engine.tracker.udp_protocol import UdpProtocol
 from engine.tracker.udp_server import UdpServer
 
@@ -66,6 +66,9 @@ class TrackerSettings:
     max_connections: int = 1_000
     """HTTP connections open at once."""
     limits: Limits = field(default_factory=Limits)
+    shared: str | None = None
+    """URL of the Valkey or Redis that keeps the swarms for several trackers; None keeps them in
+    memory."""
 
     def check(self) -> None:
         """Raise SettingsError for values that make no tracker."""
@@ -120,14 +123,19 @@ class TrackerApp:
             settings.max_numwant,
         )
         self.statistics = Statistics(clock())
-        self.table = SwarmTable(
-            rng or random.Random(),
-            expiry_s=settings.effective_expiry_s,
-            limits=settings.limits,
-        )
+        rng = rng or random.Random()
+        expiry_s = settings.effective_expiry_s
+        self.table = SwarmTable(rng, expiry_s=expiry_s, limits=settings.limits)
+        """What is in memory; empty where swarms are shared."""
+        self._shared: SharedSwarms | None = None
+        if settings.shared is not None:
+            self._shared = SharedSwarms(
+                settings.shared, rng, expiry_s=expiry_s, limits=settings.limits
+            )
+        self._swarms: Swarms = self._shared or OwnSwarms(self.table)
         trust = Trust(settings.trust_ip_from, settings.trust_forwarded_from)
         self._http = HttpServer(
-            self.table,
+            self._swarms,
             policy,
             self.statistics,
             clock,
@@ -135,16 +143,15 @@ class TrackerApp:
             show_torrents=settings.show_torrents,
             max_connections=settings.max_connections,
         )
-        self._udp = UdpServer(
-            UdpProtocol(
-                self.table,
-                policy,
-                self.statistics,
-                os.urandom(32),
-                may_name_ip=trust.ip_parameter_check(),
-            ),
-            clock,
+        self._secret = os.urandom(32)
+        self._protocol = UdpProtocol(
+            self._swarms,
+            policy,
+            self.statistics,
+            self._secret,
+            may_name_ip=trust.ip_parameter_check(),
         )
+        self._udp = UdpServer(self._protocol, clock)
         self._sweeper: asyncio.Task[None] | None = None
         self._addresses = TrackerAddresses(None, None)
 
@@ -154,11 +161,15 @@ class TrackerApp:
         return self._addresses
 
     async def start(self) -> None:
-        """Read the allow-list and listen. Raises InputError, and leaves nothing open then."""
+        """Read the allow-list and listen. Raises InputError, and leaves nothing open then; also
+        when shared swarms cannot be reached."""
         await self.reload_allow_list()
         settings = self._settings
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(self.stop)
+            if self._shared is not None:
+                await self._shared.open()
+                await self._agree(self._shared)
             http_socket = udp_socket = http = udp = None
             if settings.udp is not None:
                 udp_socket, udp = await _bind(settings.udp, socket.SOCK_DGRAM)
@@ -182,11 +193,13 @@ class TrackerApp:
             self._sweeper = None
         await self._udp.stop()
         await self._http.stop()
+        if self._shared is not None:
+            await self._shared.close()
 
     async def reload_allow_list(self) -> None:
         """Read the allow-list again. Raises InputError, and the list in force stays."""
         if self._settings.allow_list is not None:
-            self.table.allow(await read_allow_list(self._settings.allow_list))
+            self._swarms.allow(await read_allow_list(self._settings.allow_list))
 
     async def __aenter__(self) -> TrackerApp:
         await self.start()
@@ -199,6 +212,14 @@ class TrackerApp:
         while True:
             await asyncio.sleep(_SWEEP_S)
             self.table.expire(self._clock())
+            if self._shared is not None:
+                await self._agree(self._shared)
+
+    async def _agree(self, shared: SharedSwarms) -> None:
+        secret = await shared.agree(self._secret)
+        if secret != self._secret:
+            self._secret = secret
+            self._protocol.use_secret(secret)
 
 
 async def run_tracker(
@@ -243,8 +264,7 @@ async def read_allow_list(path: Path) -> frozenset[bytes]:
     Raises InputError that names the line.
     """
     try:
-        async with aiofiles.open(path, encoding="utf-8", errors="replace") as file:
-            text = await file.read(_MAX_ALLOW_LIST_BYTES + 1)
+        text = await asyncio.to_thread(_read, path)
     except OSError as error:
         raise InputError(f"allow-list {path}: {error.strerror}") from error
     if len(text) > _MAX_ALLOW_LIST_BYTES:
@@ -257,6 +277,12 @@ async def read_allow_list(path: Path) -> frozenset[bytes]:
             except InputError as error:
                 raise InputError(f"allow-list {path}, line {number}: {error}") from error
     return frozenset(hashes)
+
+
+def _read(path: Path) -> str:
+    """For a thread, which closes the file whatever becomes of who waits for it."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read(_MAX_ALLOW_LIST_BYTES + 1)
 
 
 async def _bind(address: str, kind: socket.SocketKind) -> tuple[socket.socket, Endpoint]:

@@ -12,7 +12,7 @@ import ipaddress
 import logging
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -37,7 +37,8 @@ from engine.tracker.stats_page import (
     encode_json,
     render_page,
 )
-from engine.tracker.swarm_table import SwarmTable
+from engine.tracker.swarm_table import Chosen
+from engine.tracker.swarms import Census, Swarms
 
 MAX_SCRAPE = 100
 """Info-hashes named in one scrape."""
@@ -102,11 +103,11 @@ def _membership(networks: Sequence[str]) -> Callable[[bytes], bool]:
 
 
 class HttpServer:
-    """Serves one listening socket from a swarm table."""
+    """Serves one listening socket."""
 
     def __init__(
         self,
-        table: SwarmTable,
+        swarms: Swarms,
         policy: AnnouncePolicy,
         statistics: Statistics,
         clock: Callable[[], float],
@@ -115,7 +116,7 @@ class HttpServer:
         show_torrents: bool = True,
         max_connections: int = 1_000,
     ) -> None:
-        self._table = table
+        self._swarms = swarms
         self._policy = policy
         self._statistics = statistics
         self._clock = clock
@@ -161,12 +162,13 @@ class HttpServer:
             await self._server.shutdown(_SHUTDOWN_S)
         self._listener = self._server = None
 
-    def statistics(self) -> TrackerStats:
-        """Gather the figures of this moment, at most once a second however often they are asked."""
+    async def statistics(self) -> TrackerStats:
+        """Gather the figures of this moment, at most once a second however often they are asked.
+        Raises TrackerFailure."""
         now = self._clock()
         if self._stats is None or now - self._stats_at >= _STATS_AGE_S:
-            self._stats = self._gather(now)
             self._stats_at = now
+            self._stats = await self._gather(now)
         return self._stats
 
     def _accept(self) -> asyncio.Protocol:
@@ -182,34 +184,39 @@ class HttpServer:
             return web.Response(status=405, text="GET only\n", headers={"Allow": "GET, HEAD"})
         match path:
             case "/announce":
-                return self._bencoded(self._announce, request, query)
+                return await self._bencoded(self._announce(request, query))
             case "/scrape":
-                return self._bencoded(self._scrape, request, query)
+                return await self._bencoded(self._scrape(query))
             case "/":
-                page = render_page(self.statistics(), self._announce_urls(request))
+                try:
+                    page = render_page(await self.statistics(), self._announce_urls(request))
+                except TrackerFailure as failure:
+                    return web.Response(status=503, text=f"{failure}\n")
                 return web.Response(
                     body=page, content_type="text/html", charset="utf-8", headers=_PAGE_HEADERS
                 )
             case "/stats.json":
+                try:
+                    found = encode_json(await self.statistics())
+                except TrackerFailure as failure:
+                    return web.Response(status=503, text=f"{failure}\n")
                 return web.Response(
-                    body=encode_json(self.statistics()),
+                    body=found,
                     content_type="application/json",
                     headers={"Cache-Control": "no-store"},
                 )
         return web.Response(status=404, text="not here: try /announce, /scrape or /\n")
 
-    def _bencoded(
-        self, answer: Callable[[web.BaseRequest, str], bytes], request: web.BaseRequest, query: str
-    ) -> web.Response:
+    async def _bencoded(self, answer: Awaitable[bytes]) -> web.Response:
         """Answer with 200 even when refusing: clients read `failure reason` only there (BEP 3)."""
         try:
-            body = answer(request, query)
+            body = await answer
         except TrackerFailure as failure:
             self._statistics.refused += 1
             body = encode_failure(failure)
         return web.Response(body=body, content_type="text/plain")
 
-    def _announce(self, request: web.BaseRequest, query: str) -> bytes:
+    async def _announce(self, request: web.BaseRequest, query: str) -> bytes:
         host = self._asker(request)
         now = self._clock()
         parsed = parse_announce(
@@ -218,23 +225,32 @@ class HttpServer:
             self._policy,
             may_name_ip="&ip=" in "&" + query and self._may_name_ip(host),
         )
-        chosen = self._table.announce(parsed.announce, now)
+        chosen = self._swarms.announce(parsed.announce, now)
+        if not isinstance(chosen, Chosen):
+            chosen = await chosen
         self._statistics.count_announce(now, is_udp=False)
         return encode_reply(chosen, parsed, self._policy)
 
-    def _scrape(self, _request: web.BaseRequest, query: str) -> bytes:
+    async def _scrape(self, query: str) -> bytes:
         hashes = parse_scrape(query, MAX_SCRAPE)
-        self._table.expire(self._clock())
+        now = self._clock()
         if hashes:
-            counts = [self._table.count(info_hash) for info_hash in hashes]
+            counts = self._swarms.counts(hashes, now)
+            if not isinstance(counts, list):
+                counts = await counts
         elif not self._show_torrents:
             raise TrackerFailure("name the torrents to scrape", retry_in_s=None)
-        elif self._table.torrents > MAX_FULL_SCRAPE:
-            raise TrackerFailure("too many torrents to scrape all: name some", retry_in_s=None)
         else:
-            counts = self._table.largest(MAX_FULL_SCRAPE)
+            census = await self._census(MAX_FULL_SCRAPE, now)
+            if census.torrents > MAX_FULL_SCRAPE or census.largest is None:
+                raise TrackerFailure("too many torrents to scrape all: name some", retry_in_s=None)
+            counts = census.largest
         self._statistics.http_scrapes += 1
         return encode_scrape(counts)
+
+    async def _census(self, most: int, now: float) -> Census:
+        census = self._swarms.census(most, now)
+        return census if isinstance(census, Census) else await census
 
     def _asker(self, request: web.BaseRequest) -> bytes:
         """Find who asks, packed; behind a trusted proxy, the last that it vouches for."""
@@ -277,17 +293,17 @@ class HttpServer:
         peername = request.transport and request.transport.get_extra_info("peername")
         return pack_host(peername[0]) if peername else b"\0\0\0\0"
 
-    def _gather(self, now: float) -> TrackerStats:
-        table, counted = self._table, self._statistics
-        table.expire(now)
+    async def _gather(self, now: float) -> TrackerStats:
+        counted = self._statistics
+        census = await self._census(LARGEST_SHOWN, now)
         return TrackerStats(
             uptime_s=int(now - counted.started_at),
-            torrents=table.torrents,
-            peers=table.peers,
-            seeds=table.seeds,
-            leechers=table.leechers,
-            ipv6_peers=table.ipv6_peers,
-            downloads=table.downloads,
+            torrents=census.torrents,
+            peers=census.peers,
+            seeds=census.seeds,
+            leechers=census.leechers,
+            ipv6_peers=census.ipv6_peers,
+            downloads=census.downloads,
             http_announces=counted.http_announces,
             udp_announces=counted.udp_announces,
             http_scrapes=counted.http_scrapes,
@@ -296,8 +312,8 @@ class HttpServer:
             ignored=counted.ignored,
             announces_per_minute=counted.per_minute(now),
             interval_s=self._policy.interval_s,
-            is_open=table.is_open,
-            largest=table.largest(LARGEST_SHOWN) if self._show_torrents else None,
+            is_open=self._swarms.is_open,
+            largest=census.largest if self._show_torrents else None,
         )
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from engine.errors import TrackerFailure
 from engine.tracker.peer_choice import choose
@@ -26,6 +26,8 @@ _IPV6_HOST_BYTES = 8
 """A /64 is one household: counting single IPv6 addresses would limit nobody."""
 _EXPIRED_PER_ANNOUNCE = 16
 """Each announce adds one peer and clears up to this many: expiry keeps up without a long pause."""
+_CROWDED = 0.5
+"""Of `max_torrents`; from there on a host that announces ever new ones is held to its own limit."""
 
 
 class Event(IntEnum):
@@ -85,12 +87,17 @@ class Peer:
 
 _IPV4_LEECHERS, _IPV4_SEEDS, _IPV6_LEECHERS, _IPV6_SEEDS = range(4)
 
-_POOLS_FOR_SEED = {
+POOLS_FOR_SEED = {
     Families.BOTH: (_IPV4_LEECHERS, _IPV6_LEECHERS),
     Families.IPV4: (_IPV4_LEECHERS,),
     Families.IPV6: (_IPV6_LEECHERS,),
 }
-_POOLS_FOR_LEECHER = {
+POOLS_OF_SEEDS = {
+    Families.BOTH: (_IPV4_SEEDS, _IPV6_SEEDS),
+    Families.IPV4: (_IPV4_SEEDS,),
+    Families.IPV6: (_IPV6_SEEDS,),
+}
+POOLS_FOR_LEECHER = {
     Families.BOTH: (_IPV4_LEECHERS, _IPV4_SEEDS, _IPV6_LEECHERS, _IPV6_SEEDS),
     Families.IPV4: (_IPV4_LEECHERS, _IPV4_SEEDS),
     Families.IPV6: (_IPV6_LEECHERS, _IPV6_SEEDS),
@@ -100,10 +107,12 @@ _POOLS_FOR_LEECHER = {
 class Swarm:
     """The peers of one info-hash, in a list for each family and kind, so that any can be drawn."""
 
-    __slots__ = ("downloads", "hosts", "info_hash", "peers", "pools")
+    __slots__ = ("downloads", "founder", "hosts", "info_hash", "peers", "pools")
 
-    def __init__(self, info_hash: bytes) -> None:
+    def __init__(self, info_hash: bytes, founder: bytes = b"") -> None:
         self.info_hash = info_hash
+        self.founder = founder
+        """The host that announced it first."""
         self.peers: dict[bytes, Peer] = {}
         self.pools: tuple[list[Peer], list[Peer], list[Peer], list[Peer]] = ([], [], [], [])
         self.hosts: dict[bytes, int] = {}
@@ -118,13 +127,22 @@ class Swarm:
         return len(self.pools[_IPV4_LEECHERS]) + len(self.pools[_IPV6_LEECHERS])
 
 
+class Told(Protocol):
+    """A peer as the one who asks is told of it."""
+
+    @property
+    def compact(self) -> bytes: ...
+    @property
+    def peer_id(self) -> bytes: ...
+
+
 class Chosen(NamedTuple):
     """The answer to an announce."""
 
     seeds: int
     leechers: int
     downloads: int
-    peers: list[Peer]
+    peers: Sequence[Told]
     """Without the asker; both families mixed unless it named one."""
 
 
@@ -143,6 +161,9 @@ class Limits:
 
     max_torrents: int = 100_000
     """Torrents known at once; further ones are refused, so that a flood pushes nobody out."""
+    max_torrents_per_host: int = 10_000
+    """Torrents that one host was the first to announce; further ones are refused once half of
+    `max_torrents` are known."""
     max_peers: int = 500_000
     """Peers of all swarms; above, whoever was silent longest makes room."""
     max_peers_per_torrent: int = 50_000
@@ -170,6 +191,8 @@ class SwarmTable:
         self._swarms: dict[bytes, Swarm] = {}
         self._idle: OrderedDict[bytes, None] = OrderedDict()
         """Swarms kept only for their count of downloads: the first to go when room is needed."""
+        self._founded: dict[bytes, int] = {}
+        """Of those that are there, how many each host announced first."""
         self._by_sight: OrderedDict[Peer, None] = OrderedDict()
         """Every peer, least recently seen first."""
         self._pool_totals = [0, 0, 0, 0]
@@ -222,7 +245,7 @@ class SwarmTable:
         if announce.event == Event.STOPPED:
             return self._stop(swarm, announce)
         if swarm is None:
-            swarm = self._new_swarm(announce.info_hash)
+            swarm = self._new_swarm(announce.info_hash, _host(announce.compact))
         peer = swarm.peers.get(announce.compact)
         if peer is None:
             self._make_room(swarm, announce.compact)
@@ -242,10 +265,16 @@ class SwarmTable:
         if peer.pool != pool:
             self._leave_pool(peer)
             self._enter_pool(peer, pool)
-        indexes = (_POOLS_FOR_SEED if is_seed else _POOLS_FOR_LEECHER)[announce.families]
+        indexes = (POOLS_FOR_SEED if is_seed else POOLS_FOR_LEECHER)[announce.families]
         home = swarm.pools[pool] if pool in indexes else None
         pools = [swarm.pools[index] for index in indexes]
         chosen = choose(self._rng, pools, announce.numwant, peer, home)
+        if is_seed and announce.event == Event.STARTED and len(chosen) < announce.numwant:
+            # A client that has a magnet link only may not know what it lacks: aria2 says nothing.
+            indexes = POOLS_OF_SEEDS[announce.families]
+            pools = [swarm.pools[index] for index in indexes]
+            home = swarm.pools[pool] if pool in indexes else None
+            chosen += choose(self._rng, pools, announce.numwant - len(chosen), peer, home)
         if self.ipv6_peers and announce.families == Families.BOTH:
             # Who is reached over both families announces twice and need not hear of itself.
             chosen = [other for other in chosen if other.peer_id != peer.peer_id]
@@ -284,14 +313,19 @@ class SwarmTable:
             self._forget(peer)
         return Chosen(swarm.seeds, swarm.leechers, swarm.downloads, [])
 
-    def _new_swarm(self, info_hash: bytes) -> Swarm:
+    def _new_swarm(self, info_hash: bytes, founder: bytes) -> Swarm:
         if self._allowed is not None and info_hash not in self._allowed:
             raise TrackerFailure("this tracker does not serve that torrent", retry_in_s=3600)
         if len(self._swarms) >= self._limits.max_torrents:
             if not self._idle:
                 raise TrackerFailure("this tracker is full", retry_in_s=1800)
             self._drop_swarm(self._swarms[next(iter(self._idle))])
-        swarm = self._swarms[info_hash] = Swarm(info_hash)
+        founded = self._founded.get(founder, 0)
+        is_crowded = len(self._swarms) >= self._limits.max_torrents * _CROWDED
+        if is_crowded and founded >= self._limits.max_torrents_per_host:
+            raise TrackerFailure("too many torrents from your address", retry_in_s=1800)
+        self._founded[founder] = founded + 1
+        swarm = self._swarms[info_hash] = Swarm(info_hash, founder)
         self._idle[info_hash] = None
         return swarm
 
@@ -331,7 +365,11 @@ class SwarmTable:
                 self._drop_swarm(swarm)
 
     def _drop_swarm(self, swarm: Swarm) -> None:
-        self._swarms.pop(swarm.info_hash, None)
+        if self._swarms.pop(swarm.info_hash, None) is not None:
+            if self._founded[swarm.founder] == 1:
+                del self._founded[swarm.founder]
+            else:
+                self._founded[swarm.founder] -= 1
         self._idle.pop(swarm.info_hash, None)
 
     def _enter_pool(self, peer: Peer, index: int) -> None:

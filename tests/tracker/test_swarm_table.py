@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import struct
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -221,6 +223,49 @@ def test_a_flood_of_torrents_is_refused_and_pushes_nobody_out() -> None:
     assert swarms.announce(say(compact(2), info_hash=bytes(20)), 0).leechers == 2
 
 
+@pytest.mark.parametrize("make", [compact, compact6])
+def test_one_host_cannot_fill_the_table(make: Callable[..., bytes]) -> None:
+    swarms = table(limits=Limits(max_torrents=40, max_torrents_per_host=5), expiry_s=100)
+    hashes = (number.to_bytes(20, "big") for number in itertools.count())
+    for number in range(20):  # while there is room for all it may have as many as it likes
+        swarms.announce(say(make(1, 1 + number), info_hash=next(hashes)), 0)
+    with pytest.raises(TrackerFailure, match="too many torrents from your address") as failure:
+        swarms.announce(say(make(1), info_hash=next(hashes)), 0)
+    assert failure.value.retry_in_s == 1800
+    swarms.announce(say(make(1), info_hash=bytes(20)), 0)  # one that is there
+    for number in range(2, 22):
+        swarms.announce(say(make(number), info_hash=next(hashes)), 50)
+    assert swarms.torrents == 40
+    swarms.expire(140)
+    assert swarms.torrents == 20
+    for _ in range(5):
+        swarms.announce(say(make(1), info_hash=next(hashes)), 140)
+    with pytest.raises(TrackerFailure, match="from your address"):
+        swarms.announce(say(make(1), info_hash=next(hashes)), 140)
+    swarms.expire(10_000)
+    assert not swarms._founded
+
+
+def test_who_starts_without_knowing_what_it_lacks_is_told_of_seeds() -> None:
+    """aria2 says that nothing is left while it has a magnet link only."""
+    swarms = table()
+    for number in range(8):
+        swarms.announce(say(compact(number), left=0), 0)
+    swarms.announce(say(compact6(1), left=0), 0)
+    swarms.announce(say(compact(50)), 0)
+    unknowing = say(compact(99), left=0, event=Event.STARTED, numwant=4)
+    for _ in range(5):
+        told = addresses(swarms.announce(unknowing, 0).peers)
+        assert len(told) == 4
+        assert compact(50) in told  # who surely wants something goes first
+        assert compact(99) not in told
+    everybody = unknowing._replace(numwant=50)
+    assert len(swarms.announce(everybody, 0).peers) == 10
+    assert len(swarms.announce(everybody._replace(families=Families.IPV4), 0).peers) == 9
+    assert swarms.announce(everybody._replace(numwant=0), 0).peers == []
+    assert addresses(swarms.announce(say(compact(99), left=0), 0).peers) == {compact(50)}
+
+
 def test_forgotten_downloads_make_room_for_a_torrent() -> None:
     swarms = table(limits=Limits(max_torrents=1))
     swarms.announce(say(compact(1), left=0, event=Event.COMPLETED), 0)
@@ -333,7 +378,7 @@ class TableAgainstModel(RuleBasedStateMachine):
         others = {
             address
             for (h, address), (_, is_seed) in self.model.items()
-            if h == info_hash and address != at and (left or not is_seed)
+            if h == info_hash and address != at and (left or not is_seed or event == Event.STARTED)
         }
         got = addresses(reply.peers)
         assert got <= others

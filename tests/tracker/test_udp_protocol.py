@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from engine.tracker.announce import AnnouncePolicy
 from engine.tracker.statistics import Statistics
 from engine.tracker.swarm_table import Announce, Event, SwarmTable
+from engine.tracker.swarms import OwnSwarms
 from engine.tracker.udp_protocol import (
     MAX_IPV6_PEERS,
     MAX_SCRAPE,
@@ -34,7 +35,7 @@ class Tracker:
         self.table = SwarmTable(random.Random(1))
         self.statistics = Statistics(0)
         self.protocol = UdpProtocol(
-            self.table,
+            OwnSwarms(self.table),
             AnnouncePolicy(),
             self.statistics,
             b"s" * 16,
@@ -43,14 +44,14 @@ class Tracker:
 
     def connect(self, host: bytes = HOST, now: float = 0) -> bytes:
         reply = self.protocol.handle(CONNECT, host, now)
-        assert reply is not None
+        assert isinstance(reply, bytes)
         assert reply[:8] == b"\0\0\0\0txn1"
         assert len(reply) == 16
         return reply[8:]
 
     def announce(self, host: bytes = HOST, now: float = 0, **fields: object) -> bytes:
         reply = self.protocol.handle(packet(self.connect(host, now), **fields), host, now)  # type: ignore[arg-type]
-        assert reply is not None
+        assert isinstance(reply, bytes)
         return reply
 
 
