@@ -2,8 +2,8 @@
 
 Invariant: every call ends, with its reply, with the error that the engine raised, or with
 EngineUnreachable; a reader of notifications that falls behind loses the oldest ones (it sees a gap
-in their numbers) and never holds up a reply. It must not import the engine beyond schema, framing
-and errors.
+in their numbers) and never holds up a reply. What carries its bytes is carrier.py's. It must not
+import the engine beyond schema, framing, carrier and errors.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from functools import cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
 from engine.control import framing
+from engine.control.carrier import SOCKET_TIMEOUT_S, Carrier, open_carrier
 from engine.control.schema import NOTIFICATIONS, Delta, Hello, Request, Snapshot
+from engine.engine_address import EngineAddress
 from engine.errors import BadRequestError, ControlError, EngineUnreachable
 
-CONNECT_TIMEOUT_S = 5.0
 CALL_TIMEOUT_S = 60.0
 _READ_BYTES = 256 * 1024
 _KEPT_NOTES = 256
@@ -32,10 +32,11 @@ _KEPT_NOTES = 256
 class ControlClient:
     """One connection to an engine. Make it with `connect`; close it, or use `async with`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, carrier: Carrier) -> None:
         self.hello: Hello.Reply
         """Who answers; set by `connect`."""
-        self._writer = writer
+        self._carrier = carrier
+        self._writer = carrier.writer
         self._last_id = 0
         self._waiting: dict[int, asyncio.Future[framing.Incoming | None]] = {}
         self._notes: deque[Snapshot | Delta] = deque(maxlen=_KEPT_NOTES)
@@ -43,27 +44,19 @@ class ControlClient:
         self._ended = ""
         """Why the connection is over; empty while it is not."""
         self._is_closing = False
-        self._reading = asyncio.create_task(self._read(reader), name="control-client")
+        self._reading = asyncio.create_task(self._read(carrier.reader), name="control-client")
 
     @classmethod
     async def connect(
-        cls, path: Path, *, client: str = "", timeout_s: float = CONNECT_TIMEOUT_S
+        cls, address: EngineAddress, *, client: str = "", timeout_s: float | None = None
     ) -> Self:
-        """Connect to the socket at `path` and say hello as `client`. Raises EngineUnreachable when
-        nothing answers there, BadRequestError when engine and client speak different versions."""
+        """Connect to the engine at an address and say hello as `client`. Raises EngineUnreachable
+        when nothing answers there, BadRequestError when engine and client speak different
+        versions."""
+        self = cls(await open_carrier(address, timeout_s))
         try:
-            async with asyncio.timeout(timeout_s):
-                reader, writer = await asyncio.open_unix_connection(path)
-        except TimeoutError as error:
-            raise EngineUnreachable(f"the engine at {path} is too busy to answer") from error
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise EngineUnreachable(f"no engine runs at {path}") from error
-        except OSError as error:
-            text = f"cannot reach an engine at {path}: {error.strerror or error}"
-            raise EngineUnreachable(text) from error
-        self = cls(reader, writer)
-        try:
-            self.hello = await self.call(Hello(client=client), timeout_s=timeout_s)
+            hello = Hello(client=client)
+            self.hello = await self.call(hello, timeout_s=timeout_s or SOCKET_TIMEOUT_S)
         except BaseException:
             await self.close()
             raise
@@ -118,11 +111,9 @@ class ControlClient:
     async def close(self) -> None:
         """Close the connection; calls under way end with EngineUnreachable."""
         self._is_closing = True
-        self._writer.close()
         self._reading.cancel()
         await asyncio.wait([self._reading])
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        await self._carrier.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -136,13 +127,14 @@ class ControlClient:
         await self.close()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        lines = framing.LineBuffer(framing.REPLY_LIMIT_BYTES)
+        lines = framing.LineBuffer(framing.HELLO_LIMIT_BYTES)
         ended = "the connection to the engine is closed"
         try:
             while data := await reader.read(_READ_BYTES):
                 for line in lines.feed(data):
                     self._take(framing.decode_incoming(line))
-            ended = "the engine closed the connection"
+                    lines.limit_bytes = framing.REPLY_LIMIT_BYTES
+            ended = await self._carrier.why_ended() or "the engine closed the connection"
         except OSError as error:
             ended = f"lost the engine: {error.strerror or error}"
         except BadRequestError as error:

@@ -46,18 +46,29 @@ async def serve(port: EnginePort, subscriptions: Subscriptions, request: Request
             return _hello(port, request)
         case schema.Status():
             return port.status()
+        case schema.GetHealth():
+            return await port.health()
         case schema.ListTorrents():
             return [row for each in port.info_hashes() if (row := port.row(each)) is not None]
         case schema.GetTorrent():
             return port.info(find_torrent(port, request.torrent))
         case schema.GetFiles():
             return port.files(find_torrent(port, request.torrent))
+        case schema.SetFiles():
+            return await port.set_files(find_torrent(port, request.torrent), request)
         case schema.GetPeers():
             return port.peers(find_torrent(port, request.torrent))
         case schema.GetTrackers():
             return port.trackers(find_torrent(port, request.torrent))
         case schema.GetLog():
             return port.log(find_torrent(port, request.torrent))
+        case schema.GetFilter():
+            return port.filter_status()
+        case schema.ReloadFilter():
+            await port.reload_filter()
+            return port.filter_status()
+        case schema.IsBlocked():
+            return port.test_address(_host(request.address))
         case schema.Subscribe():
             return schema.Subscribe.Reply(subscriptions.open(request))
         case schema.Unsubscribe():
@@ -68,6 +79,8 @@ async def serve(port: EnginePort, subscriptions: Subscriptions, request: Request
             return Empty()
         case schema.AddTorrent():
             return await _add(port, request)
+        case schema.DhtRequest():
+            return await port.dht(request)
         case schema.SetLimits():
             return await _set_limits(port, request)
         case _:
@@ -133,6 +146,13 @@ async def _set_limits(port: EnginePort, request: schema.SetLimits) -> schema.Set
             raise BadRequestError(f"session.limits: a limit is 0 (none) to {MAX_LIMIT} bytes/s")
     info_hash = None if request.torrent is None else find_torrent(port, request.torrent)
     return await port.set_limits(info_hash, down=request.down, up=request.up)
+
+
+def _host(text: str) -> str:
+    try:
+        return endpoint(text.strip().strip("[]"), 1).host
+    except InputError as error:
+        raise BadRequestError(str(error)) from error
 
 
 def _peer(text: str) -> Endpoint:

@@ -21,6 +21,8 @@ REQUEST_LIMIT_BYTES = 48 * 1024 * 1024
 """Holds the base64 of the largest .torrent there may be."""
 REPLY_LIMIT_BYTES = 256 * 1024 * 1024
 """Holds a list of half a million torrents."""
+HELLO_LIMIT_BYTES = 1024 * 1024
+"""Until it has said hello, what answers may be anything."""
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -36,10 +38,10 @@ NO_ID = msgspec.UNSET
 class LineBuffer:
     """Cuts a stream into lines; holds the unfinished one."""
 
-    __slots__ = ("_limit_bytes", "_pending")
+    __slots__ = ("_pending", "limit_bytes")
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -59,9 +61,9 @@ class LineBuffer:
         self._pending += rest
 
     def _check(self, more_bytes: int) -> None:
-        if len(self._pending) + more_bytes > self._limit_bytes:
+        if len(self._pending) + more_bytes > self.limit_bytes:
             self._pending.clear()
-            raise malformed(INVALID_REQUEST, f"a line of more than {self._limit_bytes} bytes")
+            raise malformed(INVALID_REQUEST, f"a line of more than {self.limit_bytes} bytes")
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -82,6 +82,10 @@ class EnginePort(ViewSource, Protocol):
         it and `source` is set; `save_path`, when set, is absolute. Raises DuplicateTorrentError,
         MetainfoError, SourceError, StorageError."""
 
+    async def set_files(self, info_hash: str, request: schema.SetFiles) -> schema.SetFiles.Reply:
+        """Choose files. Raises InputError for a word that names none, UnknownTorrentError, and
+        StorageError where the files are not known yet."""
+
     async def pause(self, info_hashes: Sequence[str]) -> None: ...
 
     async def resume(self, info_hashes: Sequence[str]) -> None: ...
@@ -99,6 +103,20 @@ class EnginePort(ViewSource, Protocol):
     ) -> schema.SetLimits.Reply:
         """Set limits in bytes a second (0 = none, None = as it is) of one torrent, or with None of
         the session; answers with what now holds."""
+
+    async def health(self) -> list[schema.HealthCheck]: ...
+
+    async def dht(self, request: schema.DhtRequest) -> object:
+        """Serve what the DHT is asked, and check it. Raises BadRequestError, InputError, and
+        SeedwrightError for what nobody answered."""
+
+    def filter_status(self) -> schema.FilterStatus: ...
+
+    async def reload_filter(self) -> None:
+        """Read the list of blocked addresses now. Raises InputError, StorageError."""
+
+    def test_address(self, host: str) -> schema.IsBlocked.Reply:
+        """`host` is canonical."""
 
     def shut_down(self) -> None:
         """Begin to shut down and return at once; the daemon then stops the server."""

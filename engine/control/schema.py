@@ -52,8 +52,9 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     """Of a magnet link what it says, or the info-hash, until the metadata is there."""
     state: TorrentState
     size: int
+    """Bytes that are wanted, in whole pieces: all of them unless files are skipped."""
     have: int
-    """Verified bytes on disk."""
+    """Verified bytes on disk, of those."""
     progress: float
     """0 to 1; while checking, of the check."""
     down_rate: int = 0
@@ -86,6 +87,9 @@ class TorrentInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     row: TorrentRow
     save_path: str
+    total_size: int = 0
+    """Bytes of all files, wanted or not."""
+    files_skipped: int = 0
     comment: str = ""
     created_by: str = ""
     created_at: int | None = None
@@ -103,11 +107,33 @@ class TorrentInfo(msgspec.Struct, frozen=True, kw_only=True):
     active_s: float = 0.0
 
 
+class FilePriority(StrEnum):
+    SKIP = "skip"
+    """It is not fetched, and not made."""
+    NORMAL = "normal"
+    HIGH = "high"
+    """It is fetched before the others."""
+
+
 class FileRow(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     size: int
     have: int
     is_pad: bool = False
+    index: int = 0
+    """Its number, from 0, as magnet links (BEP 53) and the requests below count; pads count too."""
+    priority: FilePriority = FilePriority.NORMAL
+
+
+class FileChange(msgspec.Struct, frozen=True, kw_only=True):
+    """Files whose priority was one and is another now."""
+
+    before: FilePriority
+    after: FilePriority
+    files: str
+    """Their numbers, as "0,2,4-6": what a request takes that undoes it."""
+    count: int
+    size: int
 
 
 class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,9 +147,9 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
     uploaded: int
     flags: str
     """D/d we download / are choked, U/u we upload / choke, O optimistic, S snubbed, I incoming,
-    X fast extension (BEP 6), H they have all."""
+    X fast extension (BEP 6), H they have all, E encrypted, e only the handshake was, P by uTP."""
     source: str
-    """tracker, manual, incoming, resume (later dht, pex, lsd)."""
+    """tracker, manual, incoming, resume, dht, pex, lsd."""
 
 
 class TrackerState(StrEnum):
@@ -135,6 +161,9 @@ class TrackerState(StrEnum):
 
 
 class TrackerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A tracker; or, with its name for the URL and the tier -1, another way to find peers: DHT,
+    PEX, LSD."""
+
     url: str
     tier: int
     state: TrackerState
@@ -172,6 +201,55 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
     disk_queue: int
     """Jobs that wait for a disk thread."""
     is_isolated: bool
+    way_out: str = ""
+    """By what everything must leave, as "tun0" or "socks5://10.0.0.1:1080", without user names and
+    passwords; empty: as the system likes."""
+    waiting: str = ""
+    """Why nothing can leave now, as "waiting for tun0" or "waiting for the proxy 10.0.0.1:1080:
+    Connection refused"; empty while it can."""
+    dht_nodes: int | None = None
+    """Nodes in the tables of our DHT nodes; None = the DHT is off."""
+    reachability: str = "unknown"
+    """reachable: strangers have connected to us; firewalled: none does, though many know us."""
+    external: list[str] = []
+    """HOST:PORT at which others see us, as far as that is known."""
+    port_mapping: str = ""
+    """How the router leads our port to us, or why it does not; empty when it is not asked."""
+
+
+class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    """loop, ports, disk, storage, state."""
+    is_ok: bool
+    text: str
+    """What was found."""
+
+
+class FilterStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The IP filter: whom the engine does not speak with."""
+
+    source: str
+    """Where the list comes from; empty = there is no filter."""
+    is_open: bool
+    """False while the list is not there yet: nobody is dialled or let in."""
+    ipv4_ranges: int = 0
+    ipv6_ranges: int = 0
+    """After those that overlap or touch were merged."""
+    memory_bytes: int = 0
+    read_at: float | None = None
+    """When the list in force was read from its source."""
+    nonsense: int = 0
+    """Lines that could not be read."""
+    error: str = ""
+    """Why the source could not be read the last time; else empty."""
+    allow: list[str] = []
+    """Never blocked."""
+    unlearned: int = 0
+    """Addresses that were told to us and not taken."""
+    refused: int = 0
+    """Hosts that connected and were hung up on."""
+    closed: int = 0
+    """Connections that a new list ended."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -204,6 +282,13 @@ class Status(Request, frozen=True, kw_only=True):
     reply: ClassVar[Any] = SessionStatus
 
 
+class GetHealth(Request, frozen=True, kw_only=True):
+    """Look whether the engine can do its work; it can if all checks are ok."""
+
+    METHOD = "session.health"
+    reply: ClassVar[Any] = list[HealthCheck]
+
+
 class SetLimits(Request, frozen=True, kw_only=True):
     """Set rate limits, of the session or of one torrent; None leaves one as it is, 0 lifts it."""
 
@@ -215,6 +300,35 @@ class SetLimits(Request, frozen=True, kw_only=True):
     class Reply(msgspec.Struct, frozen=True, kw_only=True):
         down: int
         up: int
+
+    reply: ClassVar[Any] = Reply
+
+
+class GetFilter(Request, frozen=True, kw_only=True):
+    METHOD = "filter.status"
+    reply: ClassVar[Any] = FilterStatus
+
+
+class ReloadFilter(Request, frozen=True, kw_only=True):
+    """Read the list from its source now; an error leaves the one in force."""
+
+    METHOD = "filter.reload"
+    reply: ClassVar[Any] = FilterStatus
+
+
+class IsBlocked(Request, frozen=True, kw_only=True):
+    """Ask whether the filter blocks an address, numeric."""
+
+    METHOD = "filter.test"
+    address: str
+
+    class Reply(msgspec.Struct, frozen=True, kw_only=True):
+        address: str
+        """In its canonical form."""
+        is_listed: bool
+        """It is in a range of the list."""
+        is_blocked: bool
+        """And nothing allows it all the same; True for all while the list is not there yet."""
 
     reply: ClassVar[Any] = Reply
 
@@ -240,6 +354,13 @@ class AddTorrent(Request, frozen=True, kw_only=True):
     assume_complete: bool = False
     """Seed at once what a stat says is all there (right sizes); a piece found bad is fetched. Not
     with a magnet link."""
+    only: list[str] = []
+    """This and the next two as in SetFiles; of a magnet link they are heeded once its files are
+    known."""
+    skip: list[str] = []
+    high: list[str] = []
+    pick: bool = False
+    """Pause it as soon as its files are known, so that they can be chosen."""
     reply: ClassVar[Any] = TorrentRow
 
 
@@ -261,6 +382,29 @@ class GetFiles(Request, frozen=True, kw_only=True):
     METHOD = "torrent.files"
     torrent: str
     reply: ClassVar[Any] = list[FileRow]
+
+
+class SetFiles(Request, frozen=True, kw_only=True):
+    """Choose files of one torrent, at any time. A word is the number of a file, numbers ("0,2-4"),
+    a folder, or a pattern ("*.mkv", of the name or of the path, case folded). The lists are heeded
+    in this order; a word that names no file is an error, and then nothing changes."""
+
+    METHOD = "torrent.set_files"
+    torrent: str
+    only: list[str] = []
+    """These are wanted, all others are skipped."""
+    skip: list[str] = []
+    normal: list[str] = []
+    high: list[str] = []
+
+    class Reply(msgspec.Struct, frozen=True, kw_only=True):
+        changes: list[FileChange]
+        wanted: int
+        """Files that are wanted now."""
+        files: int
+        row: TorrentRow
+
+    reply: ClassVar[Any] = Reply
 
 
 class GetPeers(Request, frozen=True, kw_only=True):
@@ -324,6 +468,131 @@ class AddPeer(Request, frozen=True, kw_only=True):
     peer: str
     """HOST:PORT, numeric."""
     reply: ClassVar[Any] = Accepted
+
+
+# ── the DHT ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class DhtNodeInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Our node of one family of addresses, and what it has counted since the start."""
+
+    family: str
+    """IPv4 or IPv6."""
+    node_id: str
+    nodes: int
+    """In its table."""
+    good: int
+    """Of them, those that were heard lately."""
+    is_joined: bool
+    address: str = ""
+    """Ours as other nodes see it; empty until enough of them agree."""
+    is_bound: bool = False
+    """The id follows from that address, as BEP 42 wants it."""
+    lookups: int = 0
+    lookups_waiting: int = 0
+    torrents: int = 0
+    """That others announced to it."""
+    items: int = 0
+    """That others keep with it (BEP 44)."""
+    counters: dict[str, int] = {}
+
+
+class DhtInfo(msgspec.Struct, frozen=True, kw_only=True):
+    port: int
+    """UDP; 0 = the DHT is off."""
+    is_read_only: bool
+    nodes: list[DhtNodeInfo]
+    """One for each family; none while it is off."""
+
+
+class DhtRequest(Request, frozen=True, kw_only=True):
+    """What the DHT is asked; all but `dht.status` fail while it is off."""
+
+
+class DhtStatus(DhtRequest, frozen=True, kw_only=True):
+    METHOD = "dht.status"
+    reply: ClassVar[Any] = DhtInfo
+
+
+class DhtLookup(DhtRequest, frozen=True, kw_only=True):
+    """Look for the peers of a torrent; ask again with the `lookup` of the reply for what came
+    meanwhile, until it is finished. An answer comes when there is news, or after some seconds."""
+
+    METHOD = "dht.lookup"
+    info_hash: str
+    lookup: int | None = None
+
+    class Reply(msgspec.Struct, frozen=True, kw_only=True):
+        lookup: int
+        peers: list[str]
+        """HOST:PORTs since the last reply."""
+        is_finished: bool = False
+        hops: int = 0
+        """From us to the nearest node that answered. This and what follows is known at the end."""
+        asked: int = 0
+        answered: int = 0
+        nearest: list[str] = []
+        """HOST:PORTs of the nearest nodes that answered."""
+
+    reply: ClassVar[Any] = Reply
+
+
+class DhtPing(DhtRequest, frozen=True, kw_only=True):
+    METHOD = "dht.ping"
+    node: str
+    """HOST:PORT, numeric."""
+
+    class Reply(msgspec.Struct, frozen=True, kw_only=True):
+        node_id: str
+        took_s: float
+
+    reply: ClassVar[Any] = Reply
+
+
+class DhtAdd(DhtRequest, frozen=True, kw_only=True):
+    """Make acquaintance with a node, and join by it where that is still to be done."""
+
+    METHOD = "dht.add"
+    node: str
+    reply: ClassVar[Any] = Empty
+
+
+class DhtGet(DhtRequest, frozen=True, kw_only=True):
+    """Look for an item (BEP 44): an immutable one by its hash of 40 hexadecimal digits, a mutable
+    one by its public key of 64."""
+
+    METHOD = "dht.get"
+    target: str
+    salt: bytes = b""
+
+    class Reply(msgspec.Struct, frozen=True, kw_only=True):
+        target: str
+        value: bytes | None = None
+        """Bencoded; None = nobody has it."""
+        seq: int | None = None
+        answered: int = 0
+        """Nodes."""
+
+    reply: ClassVar[Any] = Reply
+
+
+class DhtPut(DhtRequest, frozen=True, kw_only=True):
+    """Store an item; with a `key` a mutable one, signed by its owner."""
+
+    METHOD = "dht.put"
+    value: bytes = b""
+    """Bencoded."""
+    key: bytes = b""
+    salt: bytes = b""
+    seq: int = 0
+    signature: bytes = b""
+
+    class Reply(msgspec.Struct, frozen=True, kw_only=True):
+        target: str
+        stored: int
+        """Nodes that keep it."""
+
+    reply: ClassVar[Any] = Reply
 
 
 # ── views: subscribe once, then be told ─────────────────────────────────────────────────────────
@@ -410,12 +679,17 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
 REQUESTS: tuple[type[Request], ...] = (
     Hello,
     Status,
+    GetHealth,
     SetLimits,
+    GetFilter,
+    ReloadFilter,
+    IsBlocked,
     Shutdown,
     AddTorrent,
     ListTorrents,
     GetTorrent,
     GetFiles,
+    SetFiles,
     GetPeers,
     GetTrackers,
     GetLog,
@@ -425,6 +699,12 @@ REQUESTS: tuple[type[Request], ...] = (
     Announce,
     Remove,
     AddPeer,
+    DhtStatus,
+    DhtLookup,
+    DhtPing,
+    DhtAdd,
+    DhtGet,
+    DhtPut,
     Subscribe,
     Unsubscribe,
 )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from engine.control import schema
 from engine.control.change_log import ChangeLog, Changes
+from engine.control.dht_requests import DhtRequests, dht_row
+from engine.control.filter_answers import filter_status, is_blocked
+from engine.control.peer_source_rows import peer_source_rows
+from engine.control.torrent_files import choose, file_rows
 from engine.control.why import reason_for
 from engine.core.compact import Endpoint, endpoint, split_host_port
+from engine.core.file_wishes import FileWishes
 from engine.core.identifiers import VERSION, InfoHash
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from engine.errors import InputError, UnknownTorrentError
+from engine.session.health import check_health
 from engine.session.session import Session
 from engine.session.source import load_torrent, parse_torrent
 from engine.torrent.announcer import Tracker
@@ -29,6 +34,7 @@ class SessionPort:
         self._session = session
         self._shut_down = shut_down
         self._log = ChangeLog()
+        self._dht = DhtRequests(session.dht)
         session.on_change.append(lambda torrent: self._log.touch(torrent.info_hash.hex()))
         session.on_remove.append(lambda info_hash: self._log.remove(info_hash.hex()))
         for info_hash in session.torrents:
@@ -66,7 +72,7 @@ class SessionPort:
         return schema.SessionStatus(
             version=VERSION,
             started_at=session.started_at,
-            listen=[str(endpoint) for endpoint in session.incoming.listener.endpoints],
+            listen=[str(endpoint) for endpoint in session.endpoints],
             torrents=len(session.torrents),
             peers=facilities.connections.open,
             down_rate=int(session.down_rate.rate),
@@ -77,7 +83,19 @@ class SessionPort:
             up_limit=facilities.up.rate,
             disk_queue=facilities.disk.queue_length,
             is_isolated=facilities.limits.is_isolated,
+            way_out=session.route.way_out,
+            waiting=session.route.waiting,
+            dht_nodes=session.dht.node_count if session.dht.is_running else None,
+            reachability=facilities.reachability.verdict(facilities.loop.time()),
+            external=[str(endpoint) for endpoint in facilities.our_endpoints()],
+            port_mapping=str(session.reaching.mapper.mapping),
         )
+
+    async def health(self) -> list[schema.HealthCheck]:
+        return [
+            schema.HealthCheck(name=check.name, is_ok=check.is_ok, text=check.text)
+            for check in await check_health(self._session)
+        ]
 
     # ── one torrent ─────────────────────────────────────────────────────────────────────────────
 
@@ -93,7 +111,9 @@ class SessionPort:
             piece_length=torrent.summary.piece_length,
             piece_count=torrent.geometry.piece_count,
             pieces_have=torrent.have.count,
+            total_size=torrent.size,
             files=torrent.summary.file_count,
+            files_skipped=len(torrent.choice.skipped) if torrent.choice else 0,
             wasted=torrent.wasted_bytes,
             availability=_availability(torrent),
             down_limit=torrent.down_bucket.rate,
@@ -102,33 +122,7 @@ class SessionPort:
         )
 
     def files(self, info_hash: str) -> list[schema.FileRow]:
-        torrent = self._torrent(info_hash)
-        if not torrent.has_info:
-            return []
-        geometry = torrent.geometry
-        have_ends: list[int] = []
-        have_sums = [0]
-        for index in torrent.have:
-            size = geometry.piece_size(index)
-            have_ends.append(geometry.piece_offset(index) + size)
-            have_sums.append(have_sums[-1] + size)
-
-        def had_before(offset: int) -> int:
-            """Verified bytes among the first `offset` bytes of the torrent."""
-            full = bisect.bisect_right(have_ends, offset)
-            index = offset // geometry.piece_length
-            inside = offset < geometry.total_length and torrent.have[index]
-            return have_sums[full] + (offset - geometry.piece_offset(index) if inside else 0)
-
-        return [
-            schema.FileRow(
-                path="/".join(file.path),
-                size=file.length,
-                have=had_before(file.end) - had_before(file.offset),
-                is_pad=file.is_pad,
-            )
-            for file in torrent.info.files
-        ]
+        return file_rows(self._torrent(info_hash))
 
     def peers(self, info_hash: str) -> list[schema.PeerRow]:
         torrent = self._torrent(info_hash)
@@ -137,13 +131,17 @@ class SessionPort:
         return [_peer_row(peer) for peer in torrent.live.peers.connected] if torrent.live else []
 
     def trackers(self, info_hash: str) -> list[schema.TrackerRow]:
-        announcer = self._torrent(info_hash).announcer
+        torrent = self._torrent(info_hash)
+        announcer = torrent.announcer
         now = self._session.facilities.loop.time()
-        return [
+        rows = [
             _tracker_row(announcer.trackers[url], tier, now)
             for tier, urls in enumerate(announcer.tiers.tiers)
             for url in urls
         ]
+        if self._session.dht.is_running:
+            rows.append(dht_row(self._session, torrent))
+        return [*rows, *peer_source_rows(self._session, torrent)]
 
     def log(self, info_hash: str) -> list[schema.LogLine]:
         return [
@@ -158,7 +156,7 @@ class SessionPort:
         if request.metainfo is not None:
             found = await parse_torrent(request.metainfo)
         else:
-            found = await load_torrent(request.source or "", self._session.options.local_host)
+            found = await load_torrent(request.source or "", self._session.route)
         torrent = await self._session.add(
             found,
             save_path=Path(request.save_path) if request.save_path else None,
@@ -166,20 +164,43 @@ class SessionPort:
             paused=request.paused,
             preallocate=request.preallocate,
             assume_complete=request.assume_complete,
+            wishes=FileWishes(
+                only=tuple(request.only),
+                skip=tuple(request.skip),
+                high=tuple(request.high),
+                waits=request.pick,
+            ),
         )
         return torrent.info_hash.hex()
 
+    async def set_files(self, info_hash: str, request: schema.SetFiles) -> schema.SetFiles.Reply:
+        torrent = self._torrent(info_hash)
+        changes = choose(torrent, request)
+        info = torrent.info
+        await self._kept()
+        skipped = torrent.choice.skipped if torrent.choice else frozenset[int]()
+        return schema.SetFiles.Reply(
+            changes=changes,
+            wanted=sum(not f.is_pad and n not in skipped for n, f in enumerate(info.files)),
+            files=torrent.summary.file_count,
+            row=_row(torrent),
+        )
+
     async def pause(self, info_hashes: Sequence[str]) -> None:
         self._each(info_hashes, Torrent.pause)
+        await self._kept()
 
     async def resume(self, info_hashes: Sequence[str]) -> None:
         self._each(info_hashes, Torrent.start)
+        await self._kept()
 
     async def recheck(self, info_hashes: Sequence[str]) -> None:
         self._each(info_hashes, Torrent.recheck)
+        await self._kept()
 
     async def announce(self, info_hashes: Sequence[str]) -> None:
         self._each(info_hashes, lambda torrent: torrent.announcer.announce_now())
+        self._each(info_hashes, self._session.dht_announcing.announce_now)
 
     async def remove(self, info_hashes: Sequence[str], *, delete_data: bool) -> None:
         for torrent in self._torrents(info_hashes):
@@ -187,6 +208,7 @@ class SessionPort:
 
     async def add_peer(self, info_hashes: Sequence[str], peer: Endpoint) -> None:
         self._each(info_hashes, lambda torrent: torrent.add_peer(peer))
+        await self._kept()
 
     async def set_limits(
         self, info_hash: str | None, *, down: int | None, up: int | None
@@ -197,7 +219,20 @@ class SessionPort:
             return schema.SetLimits.Reply(down=facilities.down.rate, up=facilities.up.rate)
         torrent = self._torrent(info_hash)
         torrent.set_limits(down=down, up=up)
+        await self._kept()
         return schema.SetLimits.Reply(down=torrent.down_bucket.rate, up=torrent.up_bucket.rate)
+
+    async def dht(self, request: schema.DhtRequest) -> object:
+        return await self._dht.serve(request)
+
+    def filter_status(self) -> schema.FilterStatus:
+        return filter_status(self._session.filtering)
+
+    async def reload_filter(self) -> None:
+        await self._session.filtering.reload()
+
+    def test_address(self, host: str) -> schema.IsBlocked.Reply:
+        return is_blocked(self._session.filtering, host)
 
     def shut_down(self) -> None:
         self._shut_down()
@@ -216,6 +251,10 @@ class SessionPort:
     def _each(self, info_hashes: Sequence[str], act: Callable[[Torrent], None]) -> None:
         for torrent in self._torrents(info_hashes):
             act(torrent)
+
+    async def _kept(self) -> None:
+        """Wait until what was done survives a kill: only then it is answered."""
+        await self._session.committing.kept()
 
 
 class LiveBrief:
@@ -236,7 +275,7 @@ class LiveBrief:
 
     @property
     def size(self) -> int:
-        return self._torrent.size
+        return self._torrent.wanted_bytes
 
     @property
     def progress(self) -> float:
@@ -260,7 +299,7 @@ class LiveBrief:
 
     @property
     def eta_s(self) -> int | None:
-        left, down = self._torrent.left, self.down_rate
+        left, down = self._torrent.wanted_left, self.down_rate
         return left // down if left and down and self.peers else None
 
     @property
@@ -280,8 +319,8 @@ def _row(torrent: Torrent) -> schema.TorrentRow:
         info_hash=torrent.info_hash.hex(),
         name=torrent.name,
         state=brief.state,
-        size=torrent.size,
-        have=torrent.have_bytes,
+        size=torrent.wanted_bytes,
+        have=torrent.wanted_have_bytes,
         progress=torrent.progress,
         down_rate=brief.down_rate,
         up_rate=brief.up_rate,

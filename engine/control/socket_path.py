@@ -14,7 +14,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.errors import ControlError
+from engine.errors import ControlError, EngineUnreachable
 
 MAX_PATH_BYTES = 107
 """What a Unix socket address holds on Linux (on macOS 103)."""
@@ -38,6 +38,26 @@ def default_state_dir(environ: Mapping[str, str]) -> Path:
         return Path.home() / ".local" / "state" / "seedwright"
     except RuntimeError as error:
         raise ControlError("no home folder is known: set HOME or XDG_STATE_HOME") from error
+
+
+def dial(path: Path) -> socket.socket:
+    """Return a blocking connection to the engine at `path`. Raises EngineUnreachable."""
+    dialled = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        dialled.connect(os.fspath(path))
+    except OSError as error:
+        dialled.close()
+        raise unreachable(path, error) from error
+    return dialled
+
+
+def unreachable(path: Path, error: OSError) -> EngineUnreachable:
+    """What it means that a connection to `path` failed so."""
+    if isinstance(error, TimeoutError):
+        return EngineUnreachable(f"the engine at {path} is too busy to answer")
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return EngineUnreachable(f"no engine runs at {path}")
+    return EngineUnreachable(f"cannot reach an engine at {path}: {error.strerror or error}")
 
 
 class Claim:

@@ -9,6 +9,8 @@ from engine.torrent.torrent import Torrent
 def reason_for(torrent: Torrent) -> str:
     if torrent.state is State.ERROR:
         return torrent.error
+    if torrent.state.is_running and (waiting := torrent.waiting):
+        return waiting
     if torrent.state is State.METADATA:
         return _why_no_metadata(torrent)
     if torrent.state is State.DOWNLOADING and not torrent.down_rate.rate:
@@ -41,10 +43,15 @@ def _why_no_download(torrent: Torrent) -> str:
 
 
 def _why_no_peers(torrent: Torrent) -> str:
+    swarm = torrent.live or torrent.fetching
+    if swarm is not None and not swarm.facilities.gate.is_open:
+        return "nobody is dialled before the IP filter is loaded: see `seedwright filter`"
     trackers = torrent.announcer.trackers.values()
     found = torrent.live.peers if torrent.live else torrent.fetching
     if found is not None and (known := len(found.known)):
         return f"none of {known} known peers could be reached yet"
+    if not trackers and torrent.announcer.asks_dht:
+        return "no peers yet: the DHT is asked for them"
     if not trackers:
         return "no tracker, and no peer is known: add one with `add-peer`"
     if failing := [tracker for tracker in trackers if tracker.error]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -49,7 +50,8 @@ async def impostor(path: Path, script: Script) -> asyncio.Server:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await script(reader, writer)
         writer.close()
-        await writer.wait_closed()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     return await asyncio.start_unix_server(serve, path)
 
@@ -224,6 +226,29 @@ async def test_what_is_no_engine_is_unreachable(tmp_path: Path, answer: bytes) -
             await talk()
 
 
+async def test_who_says_no_hello_may_not_fill_the_memory(tmp_path: Path) -> None:
+    taken = 0
+    is_over = asyncio.Event()
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                writer.write(b"x" * 1024 * 1024)
+                await writer.drain()
+                taken += 1
+        writer.transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        is_over.set()
+
+    async with await impostor(tmp_path / "s", endless):
+        with pytest.raises(EngineUnreachable, match="no engine"):
+            await ControlClient.connect(tmp_path / "s")
+        await is_over.wait()
+    assert taken < 4
+
+
 async def test_a_reply_of_a_wrong_shape_is_a_control_error(tmp_path: Path) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
@@ -270,7 +295,8 @@ def test_the_client_loads_neither_the_engine_nor_aiohttp() -> None:
     script = (
         "import sys, engine.control.client\n"
         "bad = [name for name in sys.modules if name.split('.')[0] in ('aiohttp', 'textual')"
-        " or name.startswith('engine.') and name not in ('engine.control', 'engine.errors')"
+        " or name.startswith('engine.')"
+        " and name not in ('engine.control', 'engine.engine_address', 'engine.errors')"
         " and not name.startswith('engine.control.')]\n"
         "sys.exit(str(bad) if bad else 0)"
     )

@@ -31,8 +31,12 @@ def example(kind: type[Request], torrent: str) -> Request:
         "torrent": torrent,
         "torrents": [torrent],
         "peer": "127.0.0.1:6881",
+        "address": "[2001:db8::1]",
         "source": "http://example.org/a.torrent",
         "id": 1,
+        "info_hash": torrent,
+        "node": "127.0.0.1:6881",
+        "target": "ab" * 20,
     }
     if kind is schema.Subscribe:
         return schema.Subscribe()
