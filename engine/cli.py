@@ -12,7 +12,6 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 import rich_click as click
@@ -69,12 +68,15 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "add": Entry("adding", "add", "Add a torrent."),
         "list": Entry("listing", "list_torrents", "List the torrents."),
         "status": Entry("listing", "status", "Tell how the engine is doing."),
+        "health": Entry("health", "health", "Tell whether the engine can do its work."),
         "limits": Entry("acting", "limits", "Show or set rate limits."),
+        "dht": Entry("dht", "dht", "Look into the DHT; find peers, keep items."),
+        "filter": Entry("filtering", "filter_group", "Look at the IP filter, or read it again."),
         "shutdown": Entry("shutdown", "shutdown", "End the engine."),
     },
     _TORRENT: {
         "info": Entry("details", "info", "Tell all about a torrent."),
-        "files": Entry("details", "files", "List its files and what is there of each."),
+        "files": Entry("files", "files", "List its files, and choose which are wanted."),
         "peers": Entry("details", "peers", "List its connected peers."),
         "trackers": Entry("details", "trackers", "List its trackers and what they said."),
         "log": Entry("details", "log", "Tell what happened to it."),
@@ -87,6 +89,10 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "wait": Entry("waiting", "wait", "Wait until it is complete."),
     },
 }
+HIDDEN: Final = {
+    "connect": Entry("connect", "connect", "Lead to an engine; what ssh:// runs at the far end.")
+}
+"""What programs call."""
 COMMANDS: Final = {name: entry for panel in PANELS.values() for name, entry in panel.items()}
 
 
@@ -100,8 +106,8 @@ class Globals:
 class LazyCommand(click.RichCommand):
     """Stands for a command in the list; becomes the real one when it is to run."""
 
-    def __init__(self, name: str, entry: Entry) -> None:
-        super().__init__(name=name, short_help=entry.summary, help=entry.summary)
+    def __init__(self, name: str, entry: Entry, *, hidden: bool = False) -> None:
+        super().__init__(name=name, short_help=entry.summary, help=entry.summary, hidden=hidden)
         self._entry = entry
 
     def load(self) -> click.Command:
@@ -122,6 +128,8 @@ class Root(click.RichGroup):
             self.add_panel(click.RichCommandPanel(title, commands=list(entries)))
             for name, entry in entries.items():
                 self.add_command(LazyCommand(name, entry))
+        for name, entry in HIDDEN.items():
+            self.add_command(LazyCommand(name, entry, hidden=True))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -134,6 +142,7 @@ class Root(click.RichGroup):
             ("seedwright get debian.torrent -o ~/Downloads", "Download, verify, exit:"),
             ("seedwright create photos --tracker udp://tracker.example:6969", "Publish:"),
             ("seedwright add debian.torrent && seedwright wait debian", "Leave it to the engine:"),
+            ("seedwright -e ssh://me@box -e ssh://me@other", "Watch engines elsewhere:"),
             (
                 'eval "$(_SEEDWRIGHT_COMPLETE=bash_source seedwright)"',
                 "Complete commands and torrents in bash (or zsh_source, fish_source):",
@@ -150,22 +159,26 @@ class Root(click.RichGroup):
     context_settings={"rich_help_config": help_page.STYLE, "show_default": True},
 )
 @help_page.option(
+    "-e",
+    "--engine",
     "--socket",
-    "socket_path",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    default_text="the setting daemon.socket",
-    help="Control socket of the engine to look at.",
+    "engines",
+    multiple=True,
+    metavar="ENGINE",
+    default_text=r"the one here, and all of \[engines]",
+    help="Engine to look at, may be repeated: "
+    r"a name of \[engines], a socket's path, ssh://HOST or exec:COMMAND.",
 )
 @help_page.option(
     "--start/--no-start",
-    default=True,
-    help="Start an engine in the background if none runs.",
+    default=None,
+    default_text=r"not with \[engines]",
+    help="Start an engine here in the background if none runs.",
 )
 @help_page.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
 @click.version_option(VERSION, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.pass_context
-def root(ctx: click.Context, socket_path: Path | None, start: bool, debug: bool) -> None:
+def root(ctx: click.Context, engines: tuple[str, ...], start: bool | None, debug: bool) -> None:
     """BitTorrent for people who live in a terminal.
 
     Without a command the full-screen interface opens.
@@ -174,7 +187,7 @@ def root(ctx: click.Context, socket_path: Path | None, start: bool, debug: bool)
     if ctx.invoked_subcommand is None:
         from engine.commands.interface import open_interface
 
-        open_interface(socket_path, may_start=start)
+        open_interface(engines, start=start)
 
 
 def main() -> NoReturn:

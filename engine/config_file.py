@@ -20,10 +20,12 @@ import aiofiles
 import aiofiles.os
 import tomli_w
 
-from engine.errors import SettingsError
+from engine.errors import SettingsError, SourceError
 from engine.settings import Layer, Origin, check
+from engine.storage.small_file import read_small_file
 
 MAX_CONFIG_BYTES = 1024 * 1024
+MAX_SECRET_BYTES = 64 * 1024
 _NEW_FILE_MODE = 0o600
 
 Table = dict[str, Any]
@@ -61,6 +63,34 @@ async def read_config(path: Path, *, must_exist: bool = False) -> Table:
         return tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is no TOML: {error}") from error
+
+
+async def read_drop_ins(path: Path) -> list[tuple[str, Table]]:
+    """Return (name, what it says) of the files beside the configuration file that add to it: all of
+    config.d/*.toml for config.toml, by name. Raises SettingsError."""
+    folder = path.with_suffix(".d")
+    try:
+        names = sorted(await asyncio.to_thread(os.listdir, folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise SettingsError(f"reading {folder}: {error.strerror or error}") from error
+    found = [folder / name for name in names if name.endswith(".toml") and name[0] != "."]
+    return [(str(file), await read_config(file, must_exist=True)) for file in found]
+
+
+async def read_secrets(files: Mapping[str, str]) -> dict[str, str]:
+    """Read the files that variables name: variable → contents without the last line's end. Raises
+    SettingsError."""
+    secrets = {}
+    for variable, name in files.items():
+        try:
+            data = await asyncio.to_thread(read_small_file, name, MAX_SECRET_BYTES)
+            secrets[variable] = data.decode().rstrip("\r\n")
+        except (SourceError, UnicodeDecodeError) as error:
+            why = error if isinstance(error, SourceError) else "it is no text"
+            raise SettingsError(f"{variable}: reading {name}: {why}") from error
+    return secrets
 
 
 async def write_config(path: Path, table: Mapping[str, Any]) -> None:

@@ -183,6 +183,7 @@ class Swarm:
         """Ours, without a word about the user's own engine."""
         kept = {key: value for key, value in os.environ.items() if not _is_ours(key)}
         home = os.fspath(self.folder)
+        kept["SEEDWRIGHT_DHT_BOOTSTRAP"] = ""
         return kept | {"XDG_STATE_HOME": home, "XDG_CONFIG_HOME": home, "XDG_RUNTIME_DIR": home}
 
 

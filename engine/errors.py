@@ -9,12 +9,18 @@ SeedwrightError
 │   └── SourceError            a SOURCE that cannot be read or fetched
 ├── PeerError                  a remote peer's fault; expected; costs its connection
 │   ├── ProtocolError          it broke BEP 3, 6 or 10: bad length, id, index, order
+│   │   └── EncryptionError    the handshake of encryption failed
 │   ├── CorruptPeerError       it sent blocks of a piece that failed its hash
 │   └── PeerTimeoutError       it said nothing for too long
 ├── TrackerError               a tracker's fault; expected; costs the announce
 │   ├── TrackerFailure         it answered with `failure reason`                             BEP 31
 │   ├── TrackerReplyError      it answered with something that is no reply
 │   └── TrackerUnreachable     it did not answer: refused, timed out, no such name
+├── GatewayError               a router's fault; expected; costs the mapping of a port
+├── NoRouteError               by the way that it is held to nothing can leave; an OSError too
+│   ├── ProxyError             the proxy cannot be reached, or is none
+│   │   └── ProxyAuthError     it does not take us
+│   └── ProxyRefusal           it does not do what it was asked: no way to that address
 ├── StorageError               the disk's fault; costs the torrent, never the daemon
 │   ├── DiskFullError          no space left (or over a quota)
 │   ├── StorageMissingError    files or folders that should be there are not
@@ -23,7 +29,8 @@ SeedwrightError
     ├── BadRequestError        malformed request or parameters
     ├── UnknownTorrentError    no torrent of that hash or name
     ├── DuplicateTorrentError  a torrent of that hash is already there
-    └── EngineUnreachable      no engine answers on the socket
+    └── EngineUnreachable      no engine answers at the address
+        └── AccessRefused      whoever leads to it lets us not in; trying again changes nothing
 
 Anything else that escapes is our bug: it is logged with its traceback and exits with code 70.
 """
@@ -74,6 +81,10 @@ class ProtocolError(PeerError):
     pass
 
 
+class EncryptionError(ProtocolError):
+    pass
+
+
 class CorruptPeerError(PeerError):
     pass
 
@@ -99,6 +110,30 @@ class TrackerReplyError(TrackerError):
 
 
 class TrackerUnreachable(TrackerError):  # noqa: N818
+    pass
+
+
+class NoRouteError(SeedwrightError, OSError):
+    """Also an OSError without a number, as libraries expect of a socket that cannot be had."""
+
+
+class ProxyError(NoRouteError):
+    pass
+
+
+class ProxyAuthError(ProxyError):
+    pass
+
+
+class ProxyRefusal(NoRouteError):  # noqa: N818 - the proxy works
+    """`status` is SOCKS5's, where it gave one."""
+
+    def __init__(self, reason: str, status: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class GatewayError(SeedwrightError):
     pass
 
 
@@ -155,3 +190,7 @@ class DuplicateTorrentError(ControlError):
 class EngineUnreachable(ControlError):  # noqa: N818
     code = -32003
     exit_code = 6
+
+
+class AccessRefused(EngineUnreachable):
+    pass

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.core.compact import Endpoint
+from engine.core.file_wishes import FileWishes
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from engine.daemon import stopping_on_signals
@@ -36,8 +37,13 @@ class Foreground:
     peers: tuple[Endpoint, ...] = ()
     stay: bool = False
     """Go on seeding when complete, until a signal."""
+    wishes: FileWishes = field(default_factory=FileWishes)
+    """Which files to get."""
     must_be_complete: bool = False
     """Refuse to download: `seed` of data that is not all there is an error."""
+
+    until_copies: float | None = None
+    """End a seed when the others hold so many whole copies together."""
 
     async def run(self, report: Callable[[Session, Torrent], None]) -> None:
         """Do it. Raises Interrupted, StorageError, or why it could not start."""
@@ -54,7 +60,10 @@ class Foreground:
             try:
                 await session.start()
                 torrent = await session.add(
-                    self.source, save_path=self.save_path, peers=list(self.peers)
+                    self.source,
+                    save_path=self.save_path,
+                    peers=list(self.peers),
+                    wishes=self.wishes,
                 )
                 session.on_change.append(lambda _: self._look(torrent, stop))
                 self._look(torrent, stop)
@@ -67,7 +76,7 @@ class Foreground:
                         f"{missing} of {torrent.geometry.piece_count} pieces of "
                         f"{torrent.name} are missing or damaged in {self.save_path}"
                     )
-                if is_stopped and not torrent.is_complete:
+                if is_stopped and not torrent.is_finished:
                     raise Interrupted(f"stopped at {torrent.progress:.0%}; run it again to go on")
             finally:
                 await session.stop()
@@ -78,6 +87,10 @@ class Foreground:
         if is_done or is_refused or torrent.state is State.ERROR:
             stop.set()
 
+    def _are_enough_elsewhere(self, torrent: Torrent) -> bool:
+        wanted, live = self.until_copies, torrent.live
+        return wanted is not None and live is not None and live.copies_elsewhere >= wanted
+
     async def _report_until(
         self,
         stop: asyncio.Event,
@@ -87,6 +100,8 @@ class Foreground:
     ) -> None:
         while not stop.is_set():
             report(session, torrent)
+            if self._are_enough_elsewhere(torrent):
+                return
             try:
                 async with asyncio.timeout(REPORT_S):
                     await stop.wait()

@@ -14,6 +14,7 @@ from typing import IO, Final
 
 import engine
 from engine.control.client import ControlClient
+from engine.engine_address import EngineAddress
 from engine.errors import ControlError, EngineUnreachable, StorageError
 
 PATIENCE_S: Final = 20.0
@@ -82,10 +83,10 @@ async def _wait_for(process: subprocess.Popen[bytes], socket: Path, log: Path, s
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
-async def answers(socket: Path) -> bool:
-    """True if an engine answers at `socket`."""
+async def answers(address: EngineAddress) -> bool:
+    """True if an engine answers at an address."""
     try:
-        client = await ControlClient.connect(socket, client="seedwright starter")
+        client = await ControlClient.connect(address, client="seedwright starter")
     except EngineUnreachable:
         return False
     await client.close()

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from engine.core.compact import endpoint, split_host_port
+from engine.engine_address import EXPECTED, EngineAddress, Program, parse_address
 from engine.errors import InputError
 
 _NUMBER = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\s*([A-Za-z]*)", re.ASCII)
@@ -43,6 +43,22 @@ class Kind(Protocol):
 
     def show(self, value: Any) -> str:
         """Text that `parse` takes."""
+
+
+@runtime_checkable
+class SecretKind(Kind, Protocol):
+    """Of values that hold a password."""
+
+    @property
+    def is_secret(self) -> bool: ...
+
+    def tell(self, value: Any) -> str:
+        """As `show`, without the password."""
+
+
+def tell_setting(kind: Kind, value: Any) -> str:
+    """Say a value to people, without what is secret in it."""
+    return kind.tell(value) if isinstance(kind, SecretKind) else kind.show(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +164,7 @@ class Seconds:
             raise ValueError
         if not (math.isfinite(given) and self.least <= given <= self.most):
             raise ValueError
-        return round(float(given), _TIME_DIGITS)
+        return round(float(given), _TIME_DIGITS) + 0.0  # there is no -0 s
 
     def show(self, value: float) -> str:
         for unit in ("d", "h", "min"):
@@ -233,27 +249,39 @@ class OptionalPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """HOST:PORT with a numeric host or `*`, all addresses; port 0 is any free one."""
+class FileOrUrl:
+    """A path, in which `~` is the home folder, or an http(s) address; nothing is none."""
 
     @property
     def expected(self) -> str:
-        return "HOST:PORT such as 0.0.0.0:6881, [::1]:6881 or *:6881"
+        return "a path, an http(s) address, or nothing for none"
 
     def parse(self, given: object) -> str:
-        if not isinstance(given, str):
-            raise ValueError
-        try:
-            host, port = split_host_port(given.strip())
-        except InputError:
-            raise ValueError from None  # it says no more than `expected`
-        if host == "*":
-            return f"*:{port}"
-        # Port 0 is no peer's address, so the host is checked with another.
-        return str(endpoint(host, 1)._replace(port=port))
+        if given is None or given == "":
+            return ""
+        if isinstance(given, str) and given.strip().startswith(("http://", "https://")):
+            return given.strip()
+        return str(Place().parse(given))
 
     def show(self, value: str) -> str:
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where an engine is reached."""
+
+    @property
+    def expected(self) -> str:
+        return EXPECTED
+
+    def parse(self, given: object) -> EngineAddress:
+        if not isinstance(given, str | Path | Program):
+            raise ValueError
+        return parse_address(str(given))
+
+    def show(self, value: EngineAddress) -> str:
+        return str(value)
 
 
 def parse_setting(kind: Kind, given: object) -> Any:
@@ -262,6 +290,8 @@ def parse_setting(kind: Kind, given: object) -> Any:
         return kind.parse(given)
     except (ValueError, InputError) as error:
         shown = repr(given) if len(repr(given)) <= 80 else f"{repr(given)[:80]}…"
+        if isinstance(kind, SecretKind):
+            shown = "the value"
         why = f" ({error})" if str(error) else ""
         raise ValueError(f"{shown} is not right{why}; expected {kind.expected}") from error
 

@@ -1,4 +1,5 @@
-"""Every setting there is: one dataclass per room, merged from defaults, TOML, environment, flags.
+"""The settings that count (setting_sections.py has them all), merged from defaults, TOML,
+environment and flags.
 
 Precedence, weakest first: default, configuration file, environment (SEEDWRIGHT_SECTION_KEY), flag
 (`--set section.key=value` or one of its own). Invariant: every value that is given anywhere is
@@ -6,124 +7,28 @@ checked, also when a stronger one hides it, and every value that counts knows wh
 How values are written (10MiB, 1.5MB/s, 30s, true) is setting_kinds.py's.
 """
 
-# ruff: noqa: RUF009 - _setting makes a dataclasses.field
-
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from engine.engine_address import EngineAddress
 from engine.errors import SettingsError
-from engine.setting_kinds import (
-    Address,
-    Kind,
-    OneOf,
-    OptionalPlace,
-    Place,
-    Rate,
-    Seconds,
-    Size,
-    Switch,
-    Whole,
-    parse_setting,
-)
+from engine.setting_kinds import Engine, Kind, parse_setting, tell_setting
+from engine.setting_sections import Settings
 
 ENVIRONMENT_PREFIX = "SEEDWRIGHT_"
 NOT_SETTINGS = frozenset({"SEEDWRIGHT_CONFIG"})
 """Variables with our prefix that say something else (config_file.py)."""
 
 
-def _setting(default: Any, kind: Kind) -> Any:
-    return dataclasses.field(default=default, metadata={"kind": kind})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DaemonSettings:
-    """The process itself."""
-
-    socket: Path | None = _setting(None, OptionalPlace())
-    """Path of the control socket; None is $XDG_RUNTIME_DIR/seedwright/engine.sock, without that
-    variable engine.sock in the standard state folder."""
-    state_dir: Path | None = _setting(None, OptionalPlace())
-    """Folder of the engine's database; None is $XDG_STATE_HOME/seedwright, without that variable
-    ~/.local/state/seedwright."""
-    log_level: str = _setting("info", OneOf(("debug", "info", "warning", "error")))
-    """The least that is logged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkSettings:
-    """Sockets and connections."""
-
-    listen: str = _setting("*:6881", Address())
-    """HOST:PORT that peers connect to; port 0 is any free one. `*` is all addresses of IPv4 and
-    IPv6; a specific host is the only address that any socket of the engine uses."""
-    isolated: bool = _setting(False, Switch())
-    """True or false: find peers only by the torrent's own trackers and by being told."""
-    max_connections: int = _setting(500, Whole(1, 100_000))
-    """Peers that all torrents together are connected to; a number."""
-    max_connections_per_torrent: int = _setting(100, Whole(1, 100_000))
-    """Peers that one torrent is connected to; a number."""
-    half_open: int = _setting(50, Whole(1, 10_000))
-    """Connections that are being dialled at once; a number."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferSettings:
-    """What is sent and received."""
-
-    down_limit: int = _setting(0, Rate())
-    """Bytes a second that all torrents together receive at most; 0 is no limit."""
-    up_limit: int = _setting(0, Rate())
-    """Bytes a second that all torrents together send at most; 0 is no limit."""
-    upload_slots: int = _setting(0, Whole(0, 10_000, zero="automatic"))
-    """Peers that one torrent uploads to at once, a number; 0 is as many as the rate feeds."""
-    max_request_queue: int = _setting(2000, Whole(1, 100_000))
-    """Blocks that a peer may have asked for and not yet been sent, a number (`reqq`, BEP 10)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorageSettings:
-    """Disks and memory."""
-
-    save_path: Path = _setting(Path("~/Downloads"), Place())
-    """Folder that torrents are saved in when nothing else is said; `~` is the home folder."""
-    preallocate: bool = _setting(False, Switch())
-    """True or false: reserve the space of new files; else they are sparse."""
-    buffer_bytes: int = _setting(24 << 20, Size(1 << 20, 1 << 40))
-    """Bytes of memory for the pieces being downloaded, of all torrents together."""
-    open_files: int = _setting(0, Whole(0, 1_000_000, zero="automatic"))
-    """Files held open, a number; 0 is a quarter of what the system allows, at most 512."""
-    disk_threads: int = _setting(2, Whole(1, 64))
-    """Threads that hash, write and read; a number."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackersSettings:
-    """The trackers that are asked for peers."""
-
-    numwant: int = _setting(80, Whole(0, 1000))
-    """Peers asked for in one announce; a number."""
-    min_interval_s: float = _setting(60.0, Seconds(1.0, 86_400.0))
-    """Seconds between two announces to one tracker at least, whatever it allows."""
-    stop_timeout_s: float = _setting(5.0, Seconds(0.0, 600.0))
-    """Seconds that trackers are given to hear `stopped` when the engine ends."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """All settings, a section for each room. Paths still have their `~` unless `merge` made it."""
-
-    daemon: DaemonSettings = DaemonSettings()
-    network: NetworkSettings = NetworkSettings()
-    transfer: TransferSettings = TransferSettings()
-    storage: StorageSettings = StorageSettings()
-    trackers: TrackersSettings = TrackersSettings()
+_SECRET_SUFFIX = "_FILE"
 
 
 class Layer(StrEnum):
@@ -162,15 +67,21 @@ class Effective:
     settings: Settings
     origins: Mapping[str, Origin]
     """By section.key; complete."""
+    engines: Mapping[str, EngineAddress] = dataclasses.field(default_factory=dict)
+    """Those of [engines], by their names."""
     warnings: tuple[str, ...] = ()
     """What the file holds and this version does not know; one clear line each."""
 
     def rows(self) -> Iterator[tuple[str, str, Origin]]:
-        """Yield (section.key, value as text that can be given back, origin) of every setting."""
+        """Yield (section.key, value as text that can be given back, origin) of every setting; a
+        password is left out of the text."""
         for key, kind in KINDS.items():
             section, _, name = key.partition(".")
             value = getattr(getattr(self.settings, section), name)
-            yield key, kind.show(value), self.origins[key]
+            yield key, tell_setting(kind, value), self.origins[key]
+        for name, address in self.engines.items():
+            key = f"{ENGINES}.{name}"
+            yield key, str(address), self.origins[key]
 
 
 _SECTIONS: dict[str, Any] = {
@@ -187,6 +98,9 @@ _DEFAULTS: dict[str, Any] = {
     for section, group in _SECTIONS.items()
     for field in dataclasses.fields(group)
 }
+ENGINES = "engines"
+"""The section whose keys are names that people give: engines, and where each is reached."""
+_ENGINE_NAME = re.compile(r"\w[\w.-]{0,31}")
 _BY_VARIABLE = {f"{ENVIRONMENT_PREFIX}{key.upper().replace('.', '_')}": key for key in KINDS}
 
 
@@ -194,18 +108,22 @@ def merge(
     *,
     file: Mapping[str, object] | None = None,
     file_name: str = "",
+    drop_ins: Sequence[tuple[str, Mapping[str, object]]] = (),
     environ: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
     overrides: Sequence[Override] = (),
 ) -> Effective:
-    """Merge everything that was said. `file` is the parsed TOML, `environ` the whole environment;
-    the last of two overrides wins. Raises SettingsError: a wrong value anywhere, a key that does
-    not exist in the environment or on the command line."""
+    """Merge everything that was said. `file` is the parsed TOML, `drop_ins` (name, TOML) of further
+    files, a later one wins; `environ` is the whole environment, `secrets` what the files say that
+    `secret_files` names, by variable; the last of two overrides wins. Raises SettingsError: a wrong
+    value anywhere, a key that does not exist in the environment or on the command line."""
     values: dict[str, Any] = {}
     origins = dict.fromkeys(KINDS, Origin(Layer.DEFAULT))
     warnings: list[str] = []
     given = [
         *_from_file(file or {}, file_name, warnings),
-        *_from_environment(environ or {}),
+        *(given for name, table in drop_ins for given in _from_file(table, name, warnings)),
+        *_from_environment(environ or {}, secrets or {}),
         *_from_flags(overrides),
     ]
     for key, value, origin in given:
@@ -227,15 +145,30 @@ def merge(
             for section, group in _SECTIONS.items()
         }
     )
-    return Effective(settings, origins, tuple(warnings))
+    engines = {
+        key.removeprefix(f"{ENGINES}."): value
+        for key, value in values.items()
+        if key.startswith(f"{ENGINES}.")
+    }
+    return Effective(settings, origins, engines, tuple(warnings))
+
+
+def kind_of(key: str) -> Kind | None:
+    """What the setting `key` can be; None when there is no such setting."""
+    section, _, name = key.partition(".")
+    if section == ENGINES and _ENGINE_NAME.fullmatch(name):
+        return Engine()
+    return KINDS.get(key)
 
 
 def check(key: str, value: object, origin: Origin | None) -> Any:
     """Return what `value` means for the setting `key`. Raises SettingsError, naming both and the
     origin, if any: no such setting, or not what it expects."""
-    kind = KINDS.get(key)
+    kind = kind_of(key)
     if kind is None:
         where = f"{origin}: " if origin else ""
+        if key.startswith(f"{ENGINES}."):
+            raise SettingsError(f"{where}{key}: a name is a word of at most 32 letters and digits")
         raise SettingsError(f"{where}there is no setting {key!r}{_guess(key, KINDS)}")
     try:
         return parse_setting(kind, value)
@@ -258,29 +191,47 @@ _Given = tuple[str, object, Origin]
 def _from_file(file: Mapping[str, object], name: str, warnings: list[str]) -> Iterator[_Given]:
     origin = Origin(Layer.FILE, name)
     for section, table in file.items():
-        if section not in _SECTIONS:
-            guess = _guess(section, _SECTIONS)
+        if section not in _SECTIONS and section != ENGINES:
+            guess = _guess(section, [*_SECTIONS, ENGINES])
             warnings.append(f"{origin}: there is no section {section!r}{guess}; it is ignored")
         elif not isinstance(table, Mapping):
             raise SettingsError(f"{section} ({origin}): expected a table [{section}]")
         else:
             for field, value in table.items():
                 key = f"{section}.{field}"
-                if key in KINDS:
+                if key in KINDS or section == ENGINES:
                     yield key, value, origin
                 else:
                     guess = _guess(key, KINDS)
                     warnings.append(f"{origin}: there is no setting {key!r}{guess}; it is ignored")
 
 
-def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
+def secret_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables SEEDWRIGHT_SECTION_KEY_FILE, and the paths of the files that hold the values:
+    for passwords, which do not belong into an environment."""
+    return {name: path for name, path in environ.items() if path and _of_secret(name) is not None}
+
+
+def _of_secret(variable: str) -> str | None:
+    """The variable that a file stands in for; None if this one names no file."""
+    plain = variable.removesuffix(_SECRET_SUFFIX)
+    return plain if variable not in _BY_VARIABLE and plain in _BY_VARIABLE else None
+
+
+def _from_environment(environ: Mapping[str, str], secrets: Mapping[str, str]) -> Iterator[_Given]:
     for variable, value in environ.items():
-        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in NOT_SETTINGS:
-            key = _BY_VARIABLE.get(variable)
-            if key is None:
-                guess = _guess(variable, _BY_VARIABLE)
-                raise SettingsError(f"environment: there is no setting {variable}{guess}")
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NOT_SETTINGS:
+            continue
+        key = _BY_VARIABLE.get(variable)
+        if key is not None:
             yield key, value, Origin(Layer.ENVIRONMENT, variable)
+        elif (plain := _of_secret(variable)) is None:
+            guess = _guess(variable, _BY_VARIABLE)
+            raise SettingsError(f"environment: there is no setting {variable}{guess}")
+        elif plain in environ:
+            raise SettingsError(f"environment: {plain} and {variable} are both set")
+        elif variable in secrets:
+            yield _BY_VARIABLE[plain], secrets[variable], Origin(Layer.ENVIRONMENT, variable)
 
 
 def _from_flags(overrides: Sequence[Override]) -> Iterator[_Given]:
@@ -288,6 +239,6 @@ def _from_flags(overrides: Sequence[Override]) -> Iterator[_Given]:
         yield override.key, override.value, Origin(Layer.FLAG, override.flag)
 
 
-def _guess(unknown: str, known: Mapping[str, object]) -> str:
+def _guess(unknown: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(unknown, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections.abc import Awaitable
@@ -14,9 +15,12 @@ from hypothesis import strategies as st
 
 from engine.config_file import (
     MAX_CONFIG_BYTES,
+    MAX_SECRET_BYTES,
     change_config,
     default_config_path,
     read_config,
+    read_drop_ins,
+    read_secrets,
     write_config,
 )
 from engine.errors import SettingsError
@@ -146,3 +150,54 @@ def test_the_default_place(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_config_path({}) == Path("/home/x/.config/seedwright/config.toml")
     assert default_config_path({"XDG_CONFIG_HOME": "/c"}) == Path("/c/seedwright/config.toml")
     assert default_config_path({"SEEDWRIGHT_CONFIG": "mine.toml"}) == Path("mine.toml")
+
+
+async def test_drop_ins_are_read_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    assert await read_drop_ins(path) == []
+    folder = tmp_path / "config.d"
+    folder.mkdir()
+    for name, text in (
+        ("20.toml", "a = 2"),
+        ("10.toml", "a = 1"),
+        ("no.txt", "?"),
+        (".x.toml", ""),
+    ):
+        (folder / name).write_text(text)
+    assert await read_drop_ins(path) == [
+        (str(folder / "10.toml"), {"a": 1}),
+        (str(folder / "20.toml"), {"a": 2}),
+    ]
+    (folder / "20.toml").write_text("a =")
+    with pytest.raises(SettingsError, match=r"20\.toml is no TOML"):
+        await read_drop_ins(path)
+
+
+async def test_secrets_are_what_the_files_hold(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes("pass wörd\r\n".encode())
+    assert await read_secrets({"X_FILE": str(secret)}) == {"X_FILE": "pass wörd"}
+    for content in (b"\xff\xfe", None):
+        secret.unlink() if content is None else secret.write_bytes(content)
+        with pytest.raises(SettingsError, match=f"X_FILE: reading {secret}: "):
+            await read_secrets({"X_FILE": str(secret)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [("fifo", "not a regular file"), ("device", "not a regular file"), ("huge", "larger than")],
+)
+async def test_a_secret_that_is_no_file_does_not_hang_the_start(
+    kind: str, why: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "secret"
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "device":
+            path = Path("/dev/zero")
+        case "huge":
+            path.write_bytes(b"x" * (MAX_SECRET_BYTES + 1))
+    async with asyncio.timeout(5):
+        with pytest.raises(SettingsError, match=f"X_FILE: reading {path}: {why}"):
+            await read_secrets({"X_FILE": str(path)})

@@ -16,7 +16,7 @@ from engine.foreground import Foreground, Interrupted
 from engine.session.session import Session
 from engine.torrent.lifecycle import State
 from engine.torrent.torrent import Torrent
-from tests.end_to_end.rig import LOOPBACK, endpoint_of, running, seeding
+from tests.end_to_end.rig import LOOPBACK, endpoint_of, running, seeding, until_state
 from tests.storage.torrents import sample
 
 PIECE = 16384
@@ -125,3 +125,42 @@ async def test_a_seed_stays_until_it_is_told_to_go(tmp_path: Path) -> None:
         options=LOOPBACK, source=METAINFO, save_path=tmp_path, stay=True, must_be_complete=True
     ).run(watch)
     assert seen.count(State.SEEDING) >= 3
+
+
+async def test_a_seed_ends_once_others_hold_as_many_copies_as_it_was_told(tmp_path: Path) -> None:
+    CONTENT.store(tmp_path / "source")
+    async with running() as leecher:
+        torrent = await leecher.add(METAINFO, save_path=tmp_path / "target")
+        await Foreground(
+            options=LOOPBACK,
+            source=METAINFO,
+            save_path=tmp_path / "source",
+            peers=(endpoint_of(leecher),),
+            stay=True,
+            must_be_complete=True,
+            until_copies=1.0,
+        ).run(_nothing)
+        assert torrent.is_complete
+
+
+async def test_a_super_seed_that_ends_at_one_copy_leaves_a_swarm_that_finishes(
+    tmp_path: Path,
+) -> None:
+    CONTENT.store(tmp_path / "source")
+    options = replace(LOOPBACK, limits=replace(LOOPBACK.limits, super_seed=True))
+    async with running() as one, running() as other:
+        torrents = [
+            await one.add(METAINFO, save_path=tmp_path / "1", peers=[endpoint_of(other)]),
+            await other.add(METAINFO, save_path=tmp_path / "2"),
+        ]
+        await Foreground(
+            options=options,
+            source=METAINFO,
+            save_path=tmp_path / "source",
+            peers=(endpoint_of(one), endpoint_of(other)),
+            stay=True,
+            must_be_complete=True,
+            until_copies=1.0,
+        ).run(_nothing)
+        await until_state(one, torrents[0], State.SEEDING)
+        await until_state(other, torrents[1], State.SEEDING)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from engine.network_kinds import Address, Addresses, Networks
 from engine.setting_kinds import (
-    Address,
+    FileOrUrl,
     Kind,
     OneOf,
     OptionalPlace,
@@ -53,6 +54,9 @@ SIZE, TIME, NUMBER = Size(0, 1 << 50), Seconds(0, 1e6), Whole(0, 99)
         (NUMBER, "7", 7),
         (NUMBER, 7, 7),
         (PowerOfTwo(1 << 14, 1 << 26), "32KiB", 32768),
+        (Addresses(), "", ()),
+        (Addresses(), "a.b:1, [0::1]:3 1.2.3.4:2", ("a.b:1", "[::1]:3", "1.2.3.4:2")),
+        (Addresses(), ["a.example:1", "a.example:1"], ("a.example:1",)),
         (Switch(), "TRUE", True),
         (Switch(), "off", False),
         (Switch(), True, True),
@@ -63,6 +67,12 @@ SIZE, TIME, NUMBER = Size(0, 1 << 50), Seconds(0, 1e6), Whole(0, 99)
         (Address(), "0.0.0.0:6881", "0.0.0.0:6881"),
         (Address(), "[0:0::1]:0", "[::1]:0"),
         (Address(), "*:6881", "*:6881"),
+        (FileOrUrl(), "", ""),
+        (FileOrUrl(), "/srv/list", "/srv/list"),
+        (FileOrUrl(), " https://lists.example/a?key=~/b ", "https://lists.example/a?key=~/b"),
+        (Networks(), "", ()),
+        (Networks(), "10.1.2.3/8, ::1", ("10.0.0.0/8", "::1/128")),
+        (Networks(), ["192.168.0.0/16"], ("192.168.0.0/16",)),
     ],
 )
 def test_what_people_write(kind: Kind, text: object, value: object) -> None:
@@ -102,6 +112,17 @@ def test_what_people_write(kind: Kind, text: object, value: object) -> None:
         (PowerOfTwo(1 << 14, 1 << 26), "1000"),
         (PowerOfTwo(1 << 14, 1 << 26), "100KB"),
         (PowerOfTwo(1 << 14, 1 << 26), "1KiB"),
+        (Addresses(), "a.example"),
+        (Addresses(), "a.example:0"),
+        (Addresses(), "a b/c:1"),
+        (Addresses(), "x..y:1"),
+        (Addresses(), [1]),
+        (Addresses(), 7),
+        (FileOrUrl(), "a\0b"),
+        (FileOrUrl(), 5),
+        (Networks(), "10.0.0.0/33"),
+        (Networks(), [10]),
+        (Networks(), 5),
         (Switch(), "maybe"),
         (Switch(), 1),
         (OneOf(("a", "b")), "c"),
@@ -145,8 +166,10 @@ def test_shown_times_are_exact(value: float) -> None:
 
 
 @given(st.text(max_size=12) | st.integers() | st.floats() | st.booleans() | st.none())
+@example(-0.0)
 def test_nothing_but_value_errors(given_: object) -> None:
-    for kind in (SIZE, Rate(), TIME, NUMBER, Switch(), OneOf(("a",)), Address(), OptionalPlace()):
+    words = OneOf(("a",)), Address(), Addresses(), OptionalPlace(), Networks()
+    for kind in (SIZE, Rate(), TIME, NUMBER, Switch(), *words):
         try:
             value = parse_setting(kind, given_)
         except ValueError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 from pathlib import Path
 
@@ -10,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import settings
 from engine.errors import SettingsError
+from engine.setting_sections import Settings
 from engine.settings import (
     KINDS,
     Layer,
     Origin,
     Override,
-    Settings,
     merge,
     parse_override,
+    secret_files,
 )
 
 KEY, VARIABLE = "transfer.down_limit", "SEEDWRIGHT_TRANSFER_DOWN_LIMIT"
@@ -154,6 +153,37 @@ def test_the_variable_of_the_configuration_file_is_no_setting() -> None:
     assert merge(environ={"SEEDWRIGHT_CONFIG": "/x"}).settings == merge().settings
 
 
+def test_drop_ins_add_to_the_file_and_the_last_wins() -> None:
+    effective = merge(
+        file={"network": {"half_open": 1, "max_connections": 2}},
+        file_name="main",
+        drop_ins=[
+            ("a.toml", {"network": {"half_open": 3}}),
+            ("b.toml", {"network": {"half_open": 4}, "typo": {}}),
+        ],
+        environ={"SEEDWRIGHT_NETWORK_MAX_CONNECTIONS_PER_TORRENT": "7"},
+    )
+    network = effective.settings.network
+    assert (network.half_open, network.max_connections) == (4, 2)
+    assert str(effective.origins["network.half_open"]) == "file b.toml"
+    assert str(effective.origins["network.max_connections"]) == "file main"
+    assert ["b.toml" in warning for warning in effective.warnings] == [True]
+
+
+def test_a_variable_can_name_a_file_that_holds_the_value() -> None:
+    variable = "SEEDWRIGHT_NETWORK_HALF_OPEN_FILE"
+    environ = {variable: "/run/secrets/half", "SEEDWRIGHT_CONFIG": "x", "HOME_FILE": "y"}
+    assert secret_files(environ) == {variable: "/run/secrets/half"}
+    effective = merge(environ=environ, secrets={variable: "9"})
+    assert effective.settings.network.half_open == 9
+    assert str(effective.origins["network.half_open"]) == f"environment {variable}"
+    with pytest.raises(SettingsError, match="HALF_OPEN and SEEDWRIGHT_NETWORK_HALF_OPEN_FILE are"):
+        merge(environ={**environ, "SEEDWRIGHT_NETWORK_HALF_OPEN": "8"}, secrets={variable: "9"})
+    assert not secret_files({"SEEDWRIGHT_NETWORK_HALF_OPN_FILE": "x"})
+    with pytest.raises(SettingsError, match="there is no setting SEEDWRIGHT_NETWORK_HALF_OPN_FILE"):
+        merge(environ={"SEEDWRIGHT_NETWORK_HALF_OPN_FILE": "x"})
+
+
 def test_flags_are_read_and_refused() -> None:
     assert parse_override("storage.save_path=/a=b") == Override("storage.save_path", "/a=b")
     with pytest.raises(SettingsError, match=r"section\.key=value"):
@@ -164,18 +194,35 @@ def test_variables_are_unambiguous() -> None:
     assert len({key.replace(".", "_") for key in KINDS}) == len(KINDS)
 
 
-def test_every_setting_has_a_docstring_that_gives_its_unit() -> None:
-    units = ("Bytes", "Seconds", "number", "Path", "Folder", "True or false", "HOST:PORT", "logged")
-    tree = ast.parse(Path(settings.__file__).read_text())
-    documented = set()
-    for group in (each for each in tree.body if isinstance(each, ast.ClassDef)):
-        for field, text in zip(group.body, group.body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-                assert isinstance(text.value, ast.Constant)
-                said = str(text.value.value)
-                section = group.name.removesuffix("Settings").lower()
-                assert isinstance(field.target, ast.Name)
-                key = f"{section}.{field.target.id}"
-                if any(unit in said for unit in units) or "number" in said.lower():
-                    documented.add(key)
-    assert documented == set(KINDS)
+def test_engines_are_named_by_who_writes_the_file() -> None:
+    effective = merge(
+        file={"engines": {"box": "ssh://me@box", "here": "/run/engine.sock"}},
+        file_name="c.toml",
+        drop_ins=[("d.toml", {"engines": {"box": "/run/box.sock"}})],
+        overrides=[Override("engines.pod.0", "exec:true")],
+    )
+    assert {name: str(address) for name, address in effective.engines.items()} == {
+        "box": "/run/box.sock",
+        "here": "/run/engine.sock",
+        "pod.0": "exec:true",
+    }
+    assert effective.warnings == ()
+    rows = {key: (value, str(origin)) for key, value, origin in effective.rows()}
+    assert rows["engines.box"] == ("/run/box.sock", "file d.toml")
+    assert rows["engines.pod.0"] == ("exec:true", "flag --set")
+
+
+@pytest.mark.parametrize(
+    ("engines", "said"),
+    [
+        ({"box": "ftp://box"}, r"engines.box \(file c.toml\): 'ftp://box' is not right"),
+        ({"box": 7}, r"engines.box .* expected a socket's path"),
+        ({"two words": "/run/x"}, "a name is a word"),
+        ({"-box": "/run/x"}, "a name is a word"),
+        ({"x" * 33: "/run/x"}, "a name is a word"),
+        ("/run/x", r"expected a table \[engines\]"),
+    ],
+)
+def test_engines_that_cannot_be(engines: object, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        merge(file={"engines": engines}, file_name="c.toml")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import rich_click as click
@@ -51,11 +50,9 @@ def _on_torrents(
 
     @command(name, help=explanation, examples=examples)
     @torrents_argument
-    @options.together(all_option, options.socket_option, options.json_option)
-    def act(
-        torrents: tuple[str, ...], is_all: bool, socket_path: Path | None, as_json: bool
-    ) -> None:
-        reply: schema.Accepted = ask(socket_path, request(torrents=named(torrents, is_all)))
+    @options.together(all_option, options.engine_option, options.json_option)
+    def act(torrents: tuple[str, ...], is_all: bool, engine: str | None, as_json: bool) -> None:
+        reply: schema.Accepted = ask(engine, request(torrents=named(torrents, is_all)))
         if as_json:
             say_json(reply)
         else:
@@ -123,14 +120,14 @@ announce: Final = _on_torrents(
         default_text="as it is",
         help="Send at most this much.",
     ),
-    options.socket_option,
+    options.engine_option,
     options.json_option,
 )
 def limits(
     torrent: str | None,
     down: int | None,
     up: int | None,
-    socket_path: Path | None,
+    engine: str | None,
     as_json: bool,
 ) -> None:
     """Show or set the rate limits of the engine or of one torrent.
@@ -138,7 +135,7 @@ def limits(
     Those of a torrent are kept; those of the engine come from the settings when it starts again.
     """
     request = schema.SetLimits(torrent=torrent, down=down, up=up)
-    reply: Any = ask(socket_path, request)
+    reply: Any = ask(engine, request)
     if as_json:
         say_json(reply)
     else:

@@ -14,6 +14,7 @@ from engine.commands.output import say, say_json
 from engine.commands.waiting import first_state
 from engine.control.schema import Accepted, AddPeer, AddTorrent, TorrentRow, TorrentState
 from engine.core.magnet import Magnet, is_magnet
+from engine.engine_address import EngineAddress, Program
 from engine.errors import BencodeError, InputError, MetainfoError, SourceError, StorageError
 from tui.format import plural, size
 
@@ -30,6 +31,7 @@ URL_SCHEMES = ("http://", "https://")
         ("seedwright add debian.torrent --save-path ~/iso --paused", "Elsewhere, later"),
         ("seedwright add https://example.org/debian.torrent", "The engine fetches it"),
         ("seedwright add 'magnet:?xt=urn:btih:…'", "In quotes, because of its &"),
+        ("seedwright add show.torrent --only '*.mkv' --skip 3-5", "Some of its files"),
     ),
 )
 @click.argument("source", help="A .torrent file, the http(s) address of one, or a magnet link.")
@@ -45,12 +47,19 @@ URL_SCHEMES = ("http://", "https://")
     options.peer_option,
     option("--paused", is_flag=True, help="Do not start it."),
     option(
+        "--pick",
+        is_flag=True,
+        help="Pause it as soon as its files are known, so that you can choose.",
+        panel="Files",
+    ),
+    *options.file_options,
+    option(
         "--preallocate/--sparse",
         default=None,
         default_text="the setting storage.preallocate",
         help="Reserve the space at once, or as it fills.",
     ),
-    options.socket_option,
+    options.engine_option,
     options.json_option,
 )
 def add(
@@ -58,32 +67,43 @@ def add(
     save_path: Path | None,
     peers: tuple[str, ...],
     paused: bool,
+    pick: bool,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    high: tuple[str, ...],
     preallocate: bool | None,
-    socket_path: Path | None,
+    engine: str | None,
     as_json: bool,
 ) -> None:
     """Add a torrent to the engine, which starts at once.
 
+    FILES are numbers as `files` and `show` list them (0,2,4-6), folders, or patterns (quote them).
+    Of a magnet link they are heeded once its files are known; those that it selects itself count
+    where nothing else is said. The .torrent of a link that is there completes it.
+
     A torrent that it refuses is an error that says why. So is one that cannot begin, as where its
     folder cannot be written (exit code 5): that one stays in the list.
     """
-
-    folder = None if save_path is None else str(save_path.absolute())
 
     async def main() -> TorrentRow:
         if is_magnet(source):
             Magnet.parse(source)  # what is wrong with it is known before an engine is asked
         is_asked = source.startswith(URL_SCHEMES) or is_magnet(source)
         metainfo = None if is_asked else await asyncio.to_thread(read_torrent, source)
+        address = await options.find_engine(engine)
         request = AddTorrent(
             metainfo=metainfo,
             source=source if is_asked else None,
-            save_path=folder,
+            save_path=_folder(save_path, address),
             peers=[str(peer) for peer in await options.resolve_peers(peers)],
             paused=paused,
             preallocate=preallocate,
+            only=list(only),
+            skip=list(skip),
+            high=list(high),
+            pick=pick,
         )
-        async with engine_at(socket_path) as client:
+        async with engine_at(address) as client:
             try:
                 row: TorrentRow = await client.call(request, timeout_s=None)
             except (MetainfoError, BencodeError) as error:
@@ -99,6 +119,8 @@ def add(
         # Of a magnet link nothing but the name is known yet.
         amount = "" if is_magnet(source) else f" ({size(row.size)})"
         say(f"added {row.name}{amount}, {row.info_hash}")
+        if pick:
+            say(f"choose with `seedwright files {row.info_hash[:8]} …`, then `seedwright resume`")
 
 
 @command(
@@ -117,10 +139,10 @@ def add(
 )
 @options.together(
     option("--all", "is_all", is_flag=True, help="For all torrents, without TORRENT."),
-    options.socket_option,
+    options.engine_option,
     options.json_option,
 )
-def add_peer(words: tuple[str, ...], is_all: bool, socket_path: Path | None, as_json: bool) -> None:
+def add_peer(words: tuple[str, ...], is_all: bool, engine: str | None, as_json: bool) -> None:
     """Connect to a peer, now and whenever it is lost.
 
     TORRENT is a name or an info-hash, or the beginning of one; HOST:PORT is where the peer listens,
@@ -132,7 +154,7 @@ def add_peer(words: tuple[str, ...], is_all: bool, socket_path: Path | None, as_
 
     async def main() -> Accepted:
         peers = await options.resolve_peers([address])
-        async with engine_at(socket_path) as client:
+        async with engine_at(engine) as client:
             for peer in peers:
                 request = AddPeer(torrents=None if is_all else torrents, peer=str(peer))
                 reply: Accepted = await client.call(request)
@@ -143,6 +165,14 @@ def add_peer(words: tuple[str, ...], is_all: bool, socket_path: Path | None, as_
         say_json(reply)
     else:
         say(f"{address}: told to {plural(len(reply.info_hashes), 'torrent')}")
+
+
+def _folder(save_path: Path | None, address: EngineAddress) -> str | None:
+    if save_path is None:
+        return None
+    if isinstance(address, Program) and not save_path.is_absolute():
+        raise InputError(f"{save_path}: name the whole path, as it is where {address} runs")
+    return str(save_path.absolute())
 
 
 def read_torrent(source: str) -> bytes:

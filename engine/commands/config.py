@@ -14,8 +14,9 @@ from engine.commands.help import Group, command
 from engine.commands.output import Column, Styled, say, say_json, say_table
 from engine.config_file import change_config, default_config_path
 from engine.errors import SettingsError
-from engine.setting_kinds import Rate, Switch, Whole
-from engine.settings import KINDS, Effective, Layer, Origin, check
+from engine.network_kinds import Addresses, InterfaceName, Networks, ProxyUrl, Servers
+from engine.setting_kinds import FileOrUrl, Rate, Switch, Whole, tell_setting
+from engine.settings import Effective, Layer, Origin, check, kind_of
 
 COLOURS = {
     Layer.DEFAULT: "bright_black",
@@ -33,6 +34,7 @@ COLOURS = {
     examples=(
         ("seedwright config", "Every setting, and where its value came from"),
         ("seedwright config set transfer.up_limit 2MiB/s", "For the next start of the engine"),
+        ("seedwright config set engines.box ssh://me@box.example", "Then: seedwright -e box"),
         ("SEEDWRIGHT_NETWORK_LISTEN=10.8.0.2:0 seedwright daemon", "By the environment"),
     ),
 )
@@ -43,8 +45,9 @@ def config(
 ) -> None:
     """Show every setting and where its value came from.
 
-    A value is taken from the first of: flag, SEEDWRIGHT_SECTION_KEY in the environment,
-    configuration file, default. A running engine has those of its start.
+    A value is taken from the first of: flag, SEEDWRIGHT_SECTION_KEY in the environment (or in the
+    file that SEEDWRIGHT_SECTION_KEY_FILE names), config.d/*.toml beside the configuration file,
+    that file, default. A running engine has those of its start.
     """
     ctx.meta["config_path"] = config_path
     if ctx.invoked_subcommand is not None:
@@ -77,11 +80,15 @@ def _tell(effective: Effective) -> None:
 
 def _said(key: str, text: str) -> str:
     """A value as people read it: what 0 or nothing means."""
-    match KINDS[key]:
+    match kind_of(key):
         case Rate() if text == "0":
             return "0 (no limit)"
         case Whole(zero=meaning) if text == "0" and meaning:
             return f"0 ({meaning})"
+        case Addresses() | FileOrUrl() | Networks() | ProxyUrl() | Servers() if not text:
+            return "(none)"
+        case InterfaceName() if not text:
+            return "(any)"
         case _:
             return text or "(standard)"
 
@@ -112,7 +119,9 @@ def set_value(ctx: click.Context, key: str, value: str) -> None:
     """Write a setting into the configuration file; what else it holds stays, but for comments."""
     path = _path(ctx)
     asyncio.run(change_config(path, {key: as_toml(key, value)}))
-    say(f"{key} = {_said(key, KINDS[key].show(check(key, value, None)))} in {path}")
+    kind = kind_of(key)
+    assert kind is not None  # or as_toml had raised
+    say(f"{key} = {_said(key, tell_setting(kind, check(key, value, None)))} in {path}")
 
 
 @command("unset", examples=(("seedwright config unset network.listen", "Back to the default"),))
@@ -121,7 +130,7 @@ def set_value(ctx: click.Context, key: str, value: str) -> None:
 def unset_value(ctx: click.Context, key: str) -> None:
     """Take a setting out of the configuration file: the default holds again."""
     path = _path(ctx)
-    if key not in KINDS:
+    if kind_of(key) is None:
         raise SettingsError(f"there is no setting {key!r}")
     asyncio.run(change_config(path, {key: None}))
     say(f"{key} is no longer in {path}")
@@ -140,7 +149,7 @@ def as_toml(key: str, text: str) -> Any:
     Raises SettingsError for an unknown key or a wrong value.
     """
     value = check(key, text, None)
-    return value if isinstance(KINDS[key], Switch | Whole) else text
+    return value if isinstance(kind_of(key), Switch | Whole) else text
 
 
 for subcommand in (set_value, unset_value, show_path):

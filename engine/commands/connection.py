@@ -5,28 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, Final
 
 import rich_click as click
 from click.shell_completion import CompletionItem
 
-from engine.commands.options import find_socket
+from engine.commands.options import find_engine
 from engine.control.client import CALL_TIMEOUT_S, ControlClient
 from engine.control.schema import ListTorrents, Request
+from engine.engine_address import EngineAddress, Program
 from engine.errors import EngineUnreachable, SeedwrightError
 
 CLIENT: Final = "seedwright command line"
 
 
 @contextlib.asynccontextmanager
-async def engine_at(socket_path: Path | None) -> AsyncIterator[ControlClient]:
-    """Connect to the engine at a socket, by default that of the settings. Raises
-    EngineUnreachable, with what to do about it."""
-    path = await find_socket(socket_path)
+async def engine_at(engine: str | EngineAddress | None) -> AsyncIterator[ControlClient]:
+    """Connect to an engine, by default that of the settings. Raises InputError when none is called
+    so, EngineUnreachable, with what to do about it."""
+    address = await find_engine(engine)
     try:
-        client = await ControlClient.connect(path, client=CLIENT)
+        client = await ControlClient.connect(address, client=CLIENT)
     except EngineUnreachable as error:
+        if isinstance(address, Program):
+            raise EngineUnreachable(f"{address}: {error}") from error
         if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
             raise EngineUnreachable(f"{error}; start one with `seedwright daemon`") from error
         raise
@@ -35,12 +37,15 @@ async def engine_at(socket_path: Path | None) -> AsyncIterator[ControlClient]:
 
 
 def ask(
-    socket_path: Path | None, request: Request, *, timeout_s: float | None = CALL_TIMEOUT_S
+    engine: str | EngineAddress | None,
+    request: Request,
+    *,
+    timeout_s: float | None = CALL_TIMEOUT_S,
 ) -> Any:
     """Send one request and return its reply. Raises what the engine raised."""
 
     async def main() -> Any:
-        async with engine_at(socket_path) as client:
+        async with engine_at(engine) as client:
             return await client.call(request, timeout_s=timeout_s)
 
     return asyncio.run(main())
@@ -51,7 +56,7 @@ def complete_torrents(
 ) -> list[CompletionItem]:
     """Complete names and info-hashes of the engine's torrents; nothing when none answers."""
     try:
-        rows = ask(ctx.params.get("socket_path"), ListTorrents(), timeout_s=1.0)
+        rows = ask(ctx.params.get("engine"), ListTorrents(), timeout_s=1.0)
     except SeedwrightError:
         return []
     by_name = [

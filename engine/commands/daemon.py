@@ -48,6 +48,8 @@ log = logging.getLogger("seedwright")
         "is the only address that any socket of the engine uses.",
         panel="Network",
     ),
+    options.interface_option,
+    options.proxy_option,
     options.isolated_option,
     option(
         "--log-level",
@@ -64,6 +66,8 @@ def daemon(
     socket_path: Path | None,
     state_dir: Path | None,
     listen: str | None,
+    interface: str | None,
+    proxy: str | None,
     isolated: bool,
     log_level: str | None,
     config_path: Path | None,
@@ -72,8 +76,9 @@ def daemon(
     """Run the engine until SIGTERM, Ctrl-C or `seedwright shutdown`.
 
     It logs to standard error, tells its trackers when it ends, and comes back with all of its
-    torrents. A setting is taken from the first of: flag, SEEDWRIGHT_SECTION_KEY in the environment,
-    configuration file, default.
+    torrents. A setting is taken from the first of: flag, SEEDWRIGHT_SECTION_KEY in the environment
+    (or in the file that SEEDWRIGHT_SECTION_KEY_FILE names), config.d/*.toml beside the
+    configuration file, that file, default.
     """
     flags = options.overrides(
         assignments,
@@ -81,24 +86,33 @@ def daemon(
         daemon__state_dir=("--state-dir", state_dir),
         daemon__log_level=("--log-level", "debug" if ctx.obj.debug else log_level),
         network__listen=("--listen", listen),
+        network__interface=("--interface", interface),
+        network__proxy=("--proxy", proxy),
         network__isolated=("--isolated", isolated),
     )
 
     async def main() -> None:
         effective = await options.load_settings(config_path, flags)
         settings = effective.settings
-        log_to_stderr(settings.daemon.log_level)
+        log_to_stderr(settings.daemon.log_level, settings.daemon.log_format)
         for warning in effective.warnings:
             log.warning("%s", warning)
         socket = (settings.daemon.socket or default_socket_path(os.environ)).absolute()
         state = (settings.daemon.state_dir or default_state_dir(os.environ)).absolute()
 
         def ready(session: Session) -> None:
-            endpoints = ", ".join(map(str, session.incoming.listener.endpoints))
-            log.info("ready: peers at %s, control socket %s, state in %s", endpoints, socket, state)
+            endpoints = ", ".join(map(str, session.endpoints)) or session.route.waiting
+            where = f"peers at {endpoints}"
+            if session.route.proxy is not None:
+                where = f"all by {session.route.way_out}"
+            log.info("ready: %s, control socket %s, state in %s", where, socket, state)
 
         await run_daemon(
-            session_options(settings), socket_path=socket, state_dir=state, ready=ready
+            session_options(settings),
+            socket_path=socket,
+            state_dir=state,
+            metrics=settings.metrics.listen,
+            ready=ready,
         )
 
     run(main())

@@ -67,5 +67,5 @@ def demo(headless: bool, size: int, leechers: int, rate: int) -> None:
         else:
             from tui.app import run  # loaded late: Textual is the largest thing here
 
-            run(running.leechers[0].socket)
+            run({"leecher": running.leechers[0].socket})
             say("ending the swarm")

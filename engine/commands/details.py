@@ -1,8 +1,7 @@
-"""`seedwright info`, `files`, `peers`, `trackers` and `log`: what there is to know of a torrent."""
+"""`seedwright info`, `peers`, `trackers` and `log`: what there is to know of a torrent."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 from engine.commands import options
@@ -22,14 +21,14 @@ TRACKER_COLOURS: Final = {
 }
 LOG_COLOURS: Final = {"debug": "bright_black", "info": "", "warning": "yellow", "error": "red"}
 
-_shared = options.together(torrent_argument, options.socket_option, options.json_option)
+_shared = options.together(torrent_argument, options.engine_option, options.json_option)
 
 
 @command("info", examples=(("seedwright info debian", "Everything but its lists"),))
 @_shared
-def info(torrent: str, socket_path: Path | None, as_json: bool) -> None:
+def info(torrent: str, engine: str | None, as_json: bool) -> None:
     """Tell all about a torrent: progress, rates, totals, dates, pieces."""
-    told: schema.TorrentInfo = ask(socket_path, schema.GetTorrent(torrent=torrent))
+    told: schema.TorrentInfo = ask(engine, schema.GetTorrent(torrent=torrent))
     if as_json:
         say_json(told)
         return
@@ -44,7 +43,11 @@ def info(torrent: str, socket_path: Path | None, as_json: bool) -> None:
             ("state", _state(row)),
             ("error", row.error),
             ("why nothing moves", "" if row.error else row.reason),
-            ("size", f"{size(row.size)} in {plural(told.files, 'file')}" if is_known else ""),
+            (
+                "size",
+                f"{size(told.total_size)} in {plural(told.files, 'file')}" if is_known else "",
+            ),
+            ("wanted", _wanted(told)),
             ("verified", f"{size(row.have)}, {pieces}" if is_known else ""),
             ("time left", duration(row.eta_s)),
             ("down", f"{rate(row.down_rate)}, {size(row.downloaded)} in all"),
@@ -70,43 +73,27 @@ def _state(row: schema.TorrentRow) -> str:
     return f"{row.state.value} {percent(row.progress, 1)}"
 
 
+def _wanted(told: schema.TorrentInfo) -> str:
+    if not told.files_skipped:
+        return ""
+    files = plural(told.files, "file")
+    return f"{size(told.row.size)}, {told.files - told.files_skipped} of {files}"
+
+
 def _by(name: str) -> str:
     return f"by {name}" if name else ""
 
 
-@command("files", examples=(("seedwright files debian", "Sizes, and what is there"),))
-@_shared
-def files(torrent: str, socket_path: Path | None, as_json: bool) -> None:
-    """List the files of a torrent and what is verified of each."""
-    told: list[schema.FileRow] = ask(socket_path, schema.GetFiles(torrent=torrent))
-    if as_json:
-        say_json(told)
-        return
-    columns = (Column("DONE", right=True), Column("SIZE", right=True), Column("FILE", grows=True))
-    say_table(
-        columns,
-        [
-            (_done(file.have, file.size), size(file.size), file.path)
-            for file in told
-            if not file.is_pad
-        ],
-    )
-
-
-def _done(have: int, of: int) -> Styled:
-    share = have / of if of else 1.0
-    return Styled(percent(share), "green" if share >= 1 else "cyan" if share > 0 else "")
-
-
 @command("peers", examples=(("seedwright peers debian", "Who, how fast, by what way found"),))
 @_shared
-def peers(torrent: str, socket_path: Path | None, as_json: bool) -> None:
+def peers(torrent: str, engine: str | None, as_json: bool) -> None:
     """List the connected peers of a torrent.
 
     Flags: D we download, d they choke us; U we upload, u we choke them; O optimistic unchoke,
-    S snubbed, I they connected to us, X fast extension, H they have everything.
+    S snubbed, I they connected to us, X fast extension, H they have everything,
+    E encrypted, e only the handshake was, P by uTP.
     """
-    told: list[schema.PeerRow] = ask(socket_path, schema.GetPeers(torrent=torrent))
+    told: list[schema.PeerRow] = ask(engine, schema.GetPeers(torrent=torrent))
     if as_json:
         say_json(told)
     elif not told:
@@ -144,9 +131,9 @@ def _peer_cells(peer: schema.PeerRow) -> list[str]:
 
 @command("trackers", examples=(("seedwright trackers debian", "Which work, what they said"),))
 @_shared
-def trackers(torrent: str, socket_path: Path | None, as_json: bool) -> None:
+def trackers(torrent: str, engine: str | None, as_json: bool) -> None:
     """List the trackers of a torrent and what they said last."""
-    told: list[schema.TrackerRow] = ask(socket_path, schema.GetTrackers(torrent=torrent))
+    told: list[schema.TrackerRow] = ask(engine, schema.GetTrackers(torrent=torrent))
     if as_json:
         say_json(told)
     elif not told:
@@ -171,7 +158,7 @@ TRACKER_COLUMNS: Final = (
 
 def _tracker_cells(tracker: schema.TrackerRow) -> list[str | Styled]:
     return [
-        str(tracker.tier + 1),
+        str(tracker.tier + 1) if tracker.tier >= 0 else "",
         tracker.url,
         Styled(tracker.state.value, TRACKER_COLOURS[tracker.state]),
         _number(tracker.seeders),
@@ -187,9 +174,9 @@ def _number(value: Any) -> str:
 
 @command("log", examples=(("seedwright log debian", "Its last 200 events"),))
 @_shared
-def log(torrent: str, socket_path: Path | None, as_json: bool) -> None:
+def log(torrent: str, engine: str | None, as_json: bool) -> None:
     """Tell what happened to a torrent, oldest first."""
-    told: list[schema.LogLine] = ask(socket_path, schema.GetLog(torrent=torrent))
+    told: list[schema.LogLine] = ask(engine, schema.GetLog(torrent=torrent))
     if as_json:
         say_json(told)
         return

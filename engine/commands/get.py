@@ -15,9 +15,11 @@ from engine.commands.logs import log_nowhere, log_to_stderr
 from engine.commands.output import say
 from engine.commands.progress import Display, transfer_text
 from engine.control.why import reason_for
+from engine.core.file_wishes import FileWishes
 from engine.core.magnet import Magnet
 from engine.foreground import Foreground, Interrupted
 from engine.net.loop import run
+from engine.session.adding import chosen
 from engine.session.session import Session
 from engine.session.source import load_torrent
 from engine.settings import Effective
@@ -38,6 +40,7 @@ STUCK_S: Final = 2.0
             "From this peer, and from those that the trackers know",
         ),
         ("seedwright get 'magnet:?xt=urn:btih:…'", "By a magnet link, in quotes because of its &"),
+        ("seedwright get show.torrent --only '*.mkv' --skip 3-5", "Some of its files"),
     ),
 )
 @click.argument("source", help="A .torrent file, the http(s) address of one, or a magnet link.")
@@ -54,9 +57,13 @@ STUCK_S: Final = 2.0
     ),
     option("--seed", is_flag=True, help="Go on seeding when complete, until Ctrl-C."),
     option("--preallocate", is_flag=True, help="Reserve the space at once."),
+    *options.file_options,
     options.peer_option,
     options.listen_option,
+    options.interface_option,
+    options.proxy_option,
     options.isolated_option,
+    options.encryption_option,
     options.down_limit_option,
     options.up_limit_option,
     options.config_option,
@@ -69,9 +76,15 @@ def get(
     folder: Path,
     seed: bool,
     preallocate: bool,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    high: tuple[str, ...],
     peers: tuple[str, ...],
     listen: str | None,
+    interface: str | None,
+    proxy: str | None,
     isolated: bool,
+    encryption: str | None,
     down_limit: str | None,
     up_limit: str | None,
     config_path: Path | None,
@@ -80,13 +93,17 @@ def get(
     """Download a torrent, verify every piece, and exit.
 
     What is there of it already is verified and not fetched again: after an interruption run the
-    same command again.
+    same command again. FILES are numbers as `show` lists them (0,2,4-6), folders, or patterns
+    (quote them); those that a magnet link selects count where nothing else is said.
     """
     log_to_stderr("debug") if ctx.obj.debug else log_nowhere()
     flags = options.overrides(
         assignments,
         network__listen=("--listen", listen),
+        network__interface=("--interface", interface),
+        network__proxy=("--proxy", proxy),
         network__isolated=("--isolated", isolated),
+        network__encryption=("--encryption", encryption),
         transfer__down_limit=("--down-limit", down_limit),
         transfer__up_limit=("--up-limit", up_limit),
         storage__preallocate=("--preallocate", preallocate),
@@ -94,26 +111,36 @@ def get(
 
     async def main() -> None:
         effective = await options.load_settings(config_path, flags)
-        await download(effective, source, folder, peers, stay=seed)
+        wishes = FileWishes(only=only, skip=skip, high=high)
+        await download(effective, source, folder, peers, wishes, stay=seed)
 
     run(main())
 
 
 async def download(
-    effective: Effective, source: str, folder: Path, peers: tuple[str, ...], *, stay: bool
+    effective: Effective,
+    source: str,
+    folder: Path,
+    peers: tuple[str, ...],
+    wishes: FileWishes,
+    *,
+    stay: bool,
 ) -> None:
     """Do it. Raises Interrupted with how to go on, and why it could not be done."""
     session = session_options(
         effective.settings, any_port=effective.origins["network.listen"].name != "--listen"
     )
-    found = await load_torrent(source, session.local_host)
+    route = session.route()
+    found = await load_torrent(source, route)
     if not isinstance(found, Magnet):
+        chosen(found.info, wishes)  # what is wrong with it is known before anything is touched
         say(contents(found.info.name, found.info.total_length, len(found.info.files)))
     task = Foreground(
         options=session,
         source=found,
         save_path=folder,
-        peers=tuple(await options.resolve_peers(peers)),
+        peers=tuple(await options.resolve_peers(peers, route)),
+        wishes=wishes,
         stay=stay,
     )
     with Display() as display:
@@ -145,6 +172,7 @@ class Report:
         self._is_told = False
         self._torrent: Torrent | None = None
         self._tells_contents = tells_contents
+        self._tells_choice = True
 
     def __call__(self, session: Session, torrent: Torrent) -> None:
         self._torrent = torrent
@@ -155,6 +183,11 @@ class Report:
             self._tells_contents = False
             summary = torrent.summary
             say(contents(summary.name, summary.size, summary.file_count))
+        if self._tells_choice and torrent.choice is not None:
+            self._tells_choice = False
+            wanted = torrent.summary.file_count - len(torrent.choice.skipped)
+            files = plural(torrent.summary.file_count, "file")
+            say(f"wanted: {wanted} of {files}, {size(torrent.wanted_bytes)}")
         if torrent.state is State.CHECKING:
             self._display.show(torrent.progress, f"checking {percent(torrent.progress, 1)}")
             return
@@ -164,7 +197,10 @@ class Report:
             self._on_seeding(torrent, connected)
         else:
             text = transfer_text(
-                torrent.have_bytes, torrent.size, torrent.down_rate.rate, connected
+                torrent.wanted_have_bytes,
+                torrent.wanted_bytes,
+                torrent.down_rate.rate,
+                connected,
             )
             if (why := reason_for(torrent)) and self._is_stuck(torrent):
                 text += f"  {why}"
@@ -179,7 +215,7 @@ class Report:
 
     def finish(self) -> None:
         """Say the result for good."""
-        if self._torrent is not None and self._torrent.is_complete:
+        if self._torrent is not None and self._torrent.is_finished:
             self._tell_complete(self._torrent)
 
     def _is_stuck(self, torrent: Torrent) -> bool:
@@ -213,4 +249,5 @@ class Report:
             else "nothing was missing"
         )
         where = self._folder / torrent.name
-        say(f"complete and verified: {where}; {how}")
+        what = "complete" if torrent.is_complete else "all wanted files are complete"
+        say(f"{what} and verified: {where}; {how}")

@@ -1,42 +1,90 @@
-"""`seedwright` alone: the full-screen interface, with an engine started behind it if none runs."""
+"""`seedwright` alone: the full-screen interface of an engine, started if need be, or of several."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import rich_click as click
 
 from engine import processes
-from engine.commands.options import load_settings
+from engine.commands.options import find_engine, find_socket, load_settings
 from engine.control.socket_path import default_socket_path, default_state_dir
+from engine.engine_address import EngineAddress, Program
 from engine.errors import EngineUnreachable
 
 LOG_FILE: Final = "daemon.log"
+HERE: Final = "here"
+"""The engine of the settings, beside those that have names."""
 
 
-def open_interface(socket_path: Path | None, *, may_start: bool) -> None:
-    """Run the interface until it is left. Raises EngineUnreachable when no engine runs and none may
-    be started, ControlError with the words of its log when it does not start."""
+def open_interface(engines: Sequence[str], *, start: bool | None) -> None:
+    """Run the interface until it is left. `start` says whether an engine may be started here; None:
+    if there is no other. Raises EngineUnreachable when no engine runs and none may be started,
+    ControlError with the words of its log when it does not start."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("the interface needs a terminal; there are commands for scripts")
-    path = asyncio.run(engine_for(socket_path, may_start=may_start))
+    fleet = asyncio.run(fleet_of(engines, start=start))
     from tui.app import run  # loaded late: Textual is the largest thing here
 
-    run(path)
+    run(fleet)
 
 
-async def engine_for(socket_path: Path | None, *, may_start: bool) -> Path:
-    """Return the socket of a running engine, started if need be. Raises as open_interface."""
-    settings = (await load_settings()).settings.daemon
-    path = absolute(socket_path or settings.socket or default_socket_path(os.environ))
+async def fleet_of(engines: Sequence[str], *, start: bool | None) -> dict[str, EngineAddress]:
+    """Return the engines to show by their names: those that are named, else the one here and all of
+    [engines]; of these the one here is left out unless it runs or is to be started."""
+    if len(engines) == 1:
+        # One that has a name is somebody's; a path may be where a new one is wanted.
+        is_path = "/" in engines[0]
+        may_start = is_path if start is None else start
+        return {engines[0]: await engine_for(engines[0], may_start=may_start)}
+    if engines:
+        return _by_name([(text, await find_engine(text)) for text in engines])
+    known = (await load_settings()).engines
+    here = absolute(await find_socket(None))
+    if not known or (start and here not in known.values()):
+        return {HERE: await engine_for(None, may_start=start is not False), **known}
+    if here not in known.values() and await processes.answers(here):
+        return {HERE: here, **known}
+    return dict(known)
+
+
+def _by_name(engines: Sequence[tuple[str, EngineAddress]]) -> dict[str, EngineAddress]:
+    named: dict[str, EngineAddress] = {}
+    for text, address in engines:
+        short = _called(text, address)
+        name, number = short, 2
+        while name in named:
+            name, number = f"{short} {number}", number + 1
+        named[name] = absolute(address) if isinstance(address, Path) else address
+    return named
+
+
+def _called(text: str, address: EngineAddress) -> str:
+    """What is short and tells them apart: the name that was given, the host, the socket's name or,
+    where that is the usual one, its folder's."""
+    if isinstance(address, Path):
+        usual = default_socket_path(os.environ).stem
+        return address.absolute().parent.name if address.stem == usual else address.stem
+    return (address.host or address.argv[0]) if ":" in text else text
+
+
+async def engine_for(engine: str | EngineAddress | None, *, may_start: bool) -> EngineAddress:
+    """Return where a running engine is, started if need be and if it is to be here. Raises as
+    open_interface."""
+    address = await find_engine(engine)
+    if isinstance(address, Program):
+        return address  # the interface itself connects, and says why it cannot
+    path = absolute(address)
     if await processes.answers(path):
         return path
     if not may_start:
         raise EngineUnreachable(f"no engine runs at {path}; start one with `seedwright daemon`")
+    settings = (await load_settings()).settings.daemon
     state = absolute(settings.state_dir or default_state_dir(os.environ))
     process = await processes.start_engine(path, state / LOG_FILE)
     process.returncode = 0  # it outlives us: nobody waits for it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Final
 
 import rich_click as click
@@ -19,7 +18,7 @@ from engine.control.schema import (
     TorrentRow,
     TorrentState,
 )
-from tui.format import duration, limit, percent, rate, ratio, short_rate, short_size, size
+from tui.format import duration, limit, percent, plural, rate, ratio, short_rate, short_size, size
 
 COLOURS: Final = {
     TorrentState.PAUSED: "bright_black",
@@ -58,15 +57,15 @@ COLUMNS: Final = (
         metavar="COLUMN",
         help="Order: name, size, progress, added, down or up; the largest first.",
     ),
-    options.socket_option,
+    options.engine_option,
     options.json_option,
 )
-def list_torrents(sort: str, socket_path: Path | None, as_json: bool) -> None:
+def list_torrents(sort: str, engine: str | None, as_json: bool) -> None:
     """List the torrents of the engine.
 
     ID is the beginning of the info-hash: enough to name a torrent in other commands.
     """
-    rows: list[TorrentRow] = ask(socket_path, ListTorrents())
+    rows: list[TorrentRow] = ask(engine, ListTorrents())
     rows = in_order(rows, sort)
     if as_json:
         say_json(rows)
@@ -123,10 +122,10 @@ def _cells(row: TorrentRow) -> list[str | Styled]:
 
 
 @command("status", examples=(("seedwright status", "Rates, totals, addresses"),))
-@options.together(options.socket_option, options.json_option)
-def status(socket_path: Path | None, as_json: bool) -> None:
+@options.together(options.engine_option, options.json_option)
+def status(engine: str | None, as_json: bool) -> None:
     """Tell how the engine is doing: rates, totals, limits, addresses."""
-    told: SessionStatus = ask(socket_path, Status())
+    told: SessionStatus = ask(engine, Status())
     if as_json:
         say_json(told)
         return
@@ -134,9 +133,14 @@ def status(socket_path: Path | None, as_json: bool) -> None:
         [
             ("version", told.version),
             ("running for", duration(time.time() - told.started_at)),
-            ("listening at", "\n".join(told.listen)),
+            ("way out", told.way_out or "any"),
+            ("listening at", "\n".join(told.listen) or told.waiting or "nothing"),
+            ("seen at", "\n".join(told.external)),
+            ("reachability", told.reachability),
+            ("port mapping", told.port_mapping),
             ("torrents", str(told.torrents)),
             ("peers", str(told.peers)),
+            ("DHT", "off" if told.dht_nodes is None else plural(told.dht_nodes, "node")),
             ("down", f"{rate(told.down_rate)}, {size(told.downloaded)} in all"),
             ("up", f"{rate(told.up_rate)}, {size(told.uploaded)} in all"),
             ("limits", f"down {limit(told.down_limit)}, up {limit(told.up_limit)}"),

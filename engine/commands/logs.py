@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Final
 
 from tui.format import clean
@@ -19,10 +21,25 @@ class _SafeFormatter(logging.Formatter):
         return super().formatMessage(record)
 
 
-def log_to_stderr(level: str) -> None:
-    """Log everything from `level` (debug, info, warning, error) on."""
+class _JsonFormatter(logging.Formatter):
+    """One object a line, for programs that collect logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            said["error"] = self.formatException(record.exc_info)
+        return json.dumps(said, ensure_ascii=False)
+
+
+def log_to_stderr(level: str, form: str = "text") -> None:
+    """Log everything from `level` (debug, info, warning, error) on, as `form` text or json."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_SafeFormatter(FORMAT))
+    handler.setFormatter(_JsonFormatter() if form == "json" else _SafeFormatter(FORMAT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("asyncio").setLevel(max(logging.INFO, logging.getLogger().level))
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import difflib
 import os
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import rich_click as click
+from click.shell_completion import CompletionItem
 
 from engine.commands.help import option
-from engine.config_file import default_config_path, read_config
+from engine.config_file import default_config_path, read_config, read_drop_ins, read_secrets
 from engine.control.socket_path import default_socket_path
 from engine.core.compact import Endpoint, endpoint, split_host_port
-from engine.errors import InputError
+from engine.engine_address import EngineAddress, parse_address
+from engine.errors import InputError, SeedwrightError
 from engine.setting_kinds import Kind, parse_setting
-from engine.settings import Effective, Override, merge, parse_override
+from engine.settings import Effective, Override, merge, parse_override, secret_files
+
+if TYPE_CHECKING:
+    from engine.net.route import Route
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -60,6 +67,33 @@ socket_option: Decorator[Any] = option(
     default_text="the setting daemon.socket",
     help="Control socket of the engine.",
 )
+
+
+def complete_engines(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the names of [engines]; nothing where the settings cannot be read."""
+    try:
+        engines = asyncio.run(load_settings()).engines
+    except SeedwrightError:
+        return []
+    return [
+        CompletionItem(name, help=str(address))
+        for name, address in engines.items()
+        if name.startswith(incomplete)
+    ]
+
+
+engine_option: Decorator[Any] = option(
+    "-e",
+    "--engine",
+    "--socket",
+    "engine",
+    metavar="ENGINE",
+    default_text="the setting daemon.socket",
+    help="Engine to ask: a name of \\[engines], a socket's path, ssh://HOST or exec:COMMAND.",
+    shell_complete=complete_engines,
+)
 json_option: Decorator[Any] = option(
     "--json", "as_json", is_flag=True, help="Print JSON for programs instead of text."
 )
@@ -101,6 +135,13 @@ up_limit_option: Decorator[Any] = option(
     help="Send at most this much, as 500kB/s; 0 is no limit.",
     panel="Network",
 )
+encryption_option: Decorator[Any] = option(
+    "--encryption",
+    metavar="WHEN",
+    default_text="the setting network.encryption",
+    help="Of connections to peers: disabled, allowed, preferred or required.",
+    panel="Network",
+)
 peer_option: Decorator[Any] = option(
     "--peer",
     "peers",
@@ -116,6 +157,59 @@ listen_option: Decorator[Any] = option(
     metavar="HOST:PORT",
     default_text="any free port",
     help="Where peers connect to. A specific HOST is the only address that is used.",
+    panel="Network",
+)
+
+only_option: Decorator[Any] = option(
+    "--only",
+    multiple=True,
+    metavar="FILES",
+    default_text="all",
+    help="Fetch these files and skip all others.",
+    panel="Files",
+)
+skip_option: Decorator[Any] = option(
+    "--skip",
+    multiple=True,
+    metavar="FILES",
+    default_text="none",
+    help="Do not fetch these files.",
+    panel="Files",
+)
+high_option: Decorator[Any] = option(
+    "--high",
+    multiple=True,
+    metavar="FILES",
+    default_text="none",
+    help="Fetch these files before the others.",
+    panel="Files",
+)
+normal_option: Decorator[Any] = option(
+    "--normal",
+    multiple=True,
+    metavar="FILES",
+    default_text="none",
+    help="Fetch these files, like the others.",
+    panel="Files",
+)
+file_options: tuple[Decorator[Any], ...] = (only_option, skip_option, high_option)
+
+
+interface_option: Decorator[Any] = option(
+    "--interface",
+    metavar="NAME",
+    default_text="the setting network.interface",
+    help="Use only this network interface, as tun0; while it is not there, nothing.",
+    panel="Network",
+)
+
+
+proxy_option: Decorator[Any] = option(
+    "--proxy",
+    metavar="URL",
+    default_text="the setting network.proxy",
+    help="Use only this proxy, socks5://[USER:PASSWORD@]HOST:PORT or http://HOST:PORT. Others can "
+    "see what stands here: a password belongs into SEEDWRIGHT_NETWORK_PROXY_FILE.",
     panel="Network",
 )
 
@@ -145,10 +239,24 @@ def overrides(assignments: Sequence[str] = (), **flags: tuple[str, object]) -> l
 async def load_settings(
     config_path: Path | None = None, overrides: Sequence[Override] = ()
 ) -> Effective:
-    """Merge the command line, the environment, the file and the defaults. Raises SettingsError."""
+    """Merge the command line, the environment, the files and the defaults. Raises
+    SettingsError."""
     path = config_path or default_config_path(os.environ)
-    file = await read_config(path, must_exist=config_path is not None)
-    return merge(file=file, file_name=str(path), environ=os.environ, overrides=overrides)
+    return merge(
+        file=await read_config(path, must_exist=config_path is not None),
+        file_name=str(path),
+        drop_ins=await read_drop_ins(path),
+        environ=os.environ,
+        secrets=await read_secrets(secret_files(os.environ)),
+        overrides=overrides,
+    )
+
+
+async def load_route() -> Route:
+    """Make the way by which the settings let everything leave. Raises SettingsError."""
+    from engine.commands.engine_options import session_options  # loads the engine
+
+    return session_options((await load_settings()).settings).route()
 
 
 async def find_socket(socket_path: Path | None) -> Path:
@@ -158,18 +266,38 @@ async def find_socket(socket_path: Path | None) -> Path:
     return socket_path or default_socket_path(os.environ)
 
 
-async def resolve_peers(texts: Sequence[str]) -> list[Endpoint]:
-    """Look up the names in HOST:PORTs; a name with several addresses gives each. Raises
-    InputError."""
-    loop = asyncio.get_running_loop()
+async def find_engine(named: str | EngineAddress | None) -> EngineAddress:
+    """Return where the engine is that somebody named: by a name of [engines], or by its address;
+    None is that of the settings. Raises InputError, ControlError."""
+    if not isinstance(named, str):
+        return named or await find_socket(None)
+    if "/" in named or ":" in named:
+        return parse_address(named)
+    engines = (await load_settings()).engines
+    if named in engines:
+        return engines[named]
+    if await asyncio.to_thread(Path(named).exists):
+        return Path(named)
+    close = difflib.get_close_matches(named, engines, n=1)
+    guess = f"did you mean {close[0]}?" if close else "a path has a slash in it"
+    raise InputError(f"there is no engine {named!r} in the settings' [engines] ({guess})")
+
+
+async def resolve_peers(texts: Sequence[str], route: Route | None = None) -> list[Endpoint]:
+    """Look up the names in HOST:PORTs, by the way of the settings if no other is given; a name with
+    several addresses gives each. Raises InputError, SettingsError."""
     found: dict[Endpoint, None] = {}
     for text in texts:
         host, port = split_host_port(text)
+        with contextlib.suppress(InputError):
+            found[endpoint(host, port)] = None
+            continue
+        route = route or await load_route()
         try:
-            answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answers = await route.look_up(host, port, socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"cannot look up {host!r}: {reason}") from error
-        for *_, address in answers:
-            found[endpoint(str(address[0]), port)] = None
+        for answer in answers:
+            found[endpoint(str(answer.sockaddr[0]), port)] = None
     return list(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
 
 import rich_click as click
 
@@ -33,11 +32,11 @@ class _Declined(click.ClickException):
 @options.together(
     option("--data", is_flag=True, help="Delete its files, too: those, and nothing else."),
     option("--yes", is_flag=True, help="Do not ask."),
-    options.socket_option,
+    options.engine_option,
     options.json_option,
 )
 def remove(
-    torrents: tuple[str, ...], data: bool, yes: bool, socket_path: Path | None, as_json: bool
+    torrents: tuple[str, ...], data: bool, yes: bool, engine: str | None, as_json: bool
 ) -> None:
     """Forget torrents, or delete them with their data.
 
@@ -48,7 +47,7 @@ def remove(
     can_ask = sys.stdin.isatty() and not as_json
     if data and not yes and not can_ask:
         raise click.UsageError("--data deletes files: outside of a terminal it needs --yes")
-    reply = asyncio.run(_remove(torrents, data, socket_path, should_ask=can_ask and not yes))
+    reply = asyncio.run(_remove(torrents, data, engine, should_ask=can_ask and not yes))
     if as_json:
         say_json(reply)
     else:
@@ -59,9 +58,9 @@ def remove(
 
 
 async def _remove(
-    torrents: tuple[str, ...], data: bool, socket_path: Path | None, *, should_ask: bool
+    torrents: tuple[str, ...], data: bool, engine: str | None, *, should_ask: bool
 ) -> Accepted:
-    async with engine_at(socket_path) as client:
+    async with engine_at(engine) as client:
         # What the user agreed to is what is removed, also if another torrent of that name comes.
         infos = [await _info(client, torrent) for torrent in torrents]
         if should_ask:

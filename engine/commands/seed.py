@@ -30,6 +30,10 @@ from tui.format import size
     examples=(
         ("seedwright seed photos.torrent --data ~", "Seed ~/photos to whoever asks the tracker"),
         (
+            "seedwright seed photos.torrent --data ~ --super-seed --until-copies 1",
+            "Publish: send little more than one copy, and end when the peers hold it",
+        ),
+        (
             "seedwright seed photos.torrent --data ~/photos --listen 0.0.0.0:6881",
             "On a port that others can be told",
         ),
@@ -45,9 +49,24 @@ from tui.format import size
         metavar="DIR",
         help="The folder that holds the torrent's file or folder, or that itself.",
     ),
+    option(
+        "--super-seed",
+        is_flag=True,
+        help="Send each piece once and let the peers pass it on: for the first seed alone.",
+    ),
+    option(
+        "--until-copies",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="N",
+        default_text="until Ctrl-C",
+        help="End when the others together hold so many whole copies, as 1.",
+    ),
     options.peer_option,
     options.listen_option,
+    options.interface_option,
+    options.proxy_option,
     options.isolated_option,
+    options.encryption_option,
     options.up_limit_option,
     options.config_option,
     options.set_option,
@@ -57,22 +76,31 @@ def seed(
     ctx: click.Context,
     torrent: str,
     data: Path,
+    super_seed: bool,
+    until_copies: float | None,
     peers: tuple[str, ...],
     listen: str | None,
+    interface: str | None,
+    proxy: str | None,
     isolated: bool,
+    encryption: str | None,
     up_limit: str | None,
     config_path: Path | None,
     assignments: tuple[str, ...],
 ) -> None:
-    """Seed data that is there already, until Ctrl-C.
+    """Seed data that is there already, until Ctrl-C or until enough others have it.
 
     All of it is verified first; what is missing or damaged is an error, and nothing is written.
     """
     log_to_stderr("debug") if ctx.obj.debug else log_nowhere()
     flags = options.overrides(
         assignments,
+        transfer__super_seed=("--super-seed", super_seed),
         network__listen=("--listen", listen),
+        network__interface=("--interface", interface),
+        network__proxy=("--proxy", proxy),
         network__isolated=("--isolated", isolated),
+        network__encryption=("--encryption", encryption),
         transfer__up_limit=("--up-limit", up_limit),
     )
 
@@ -81,15 +109,17 @@ def seed(
         session = session_options(
             effective.settings, any_port=effective.origins["network.listen"].name != "--listen"
         )
-        metainfo = await load_source(torrent, session.local_host)
+        route = session.route()
+        metainfo = await load_source(torrent, route)
         folder = save_path_of(metainfo.info, data)
         task = Foreground(
             options=session,
             source=metainfo,
             save_path=folder,
-            peers=tuple(await options.resolve_peers(peers)),
+            peers=tuple(await options.resolve_peers(peers, route)),
             stay=True,
             must_be_complete=True,
+            until_copies=until_copies,
         )
         with Display() as display:
             await task.run(Announcement(Report(display, folder, stay=True)))
@@ -107,8 +137,11 @@ class Announcement:
     def __call__(self, session: Session, torrent: Torrent) -> None:
         if not self._is_told and torrent.state is State.SEEDING:
             self._is_told = True
-            where = ", ".join(str(endpoint) for endpoint in session.incoming.listener.endpoints)
-            say(f"seeding {torrent.name} ({size(torrent.size)}) on {where}")
+            where = ", ".join(str(endpoint) for endpoint in session.endpoints)
+            how = f"on {where}" if where else f"is {session.route.waiting or 'not listening'}"
+            if session.route.proxy is not None:
+                how = f"by {session.route.way_out}"
+            say(f"seeding {torrent.name} ({size(torrent.size)}) {how}")
         self._report(session, torrent)
 
 

@@ -13,7 +13,8 @@ from engine.commands.help import command
 from engine.commands.output import date, say, say_facts, say_json, terminal_width
 from engine.core.magnet import Magnet
 from engine.core.metainfo import FileEntry, Metainfo
-from engine.session.source import load_torrent
+from engine.net.route import Route
+from engine.session.source import is_url, load_torrent
 from tui.format import fit, plural, size
 
 
@@ -32,7 +33,13 @@ def show(file: str, as_json: bool) -> None:
 
     Of a magnet link it tells what that says itself; nobody is asked for the rest.
     """
-    found = asyncio.run(load_torrent(file))
+
+    async def main() -> Metainfo | Magnet:
+        # What is no address leads nowhere: it needs no settings that are right.
+        route = (await options.load_route()) if is_url(file) else Route()
+        return await load_torrent(file, route)
+
+    found = asyncio.run(main())
     if isinstance(found, Magnet):
         if as_json:
             say_json(link_as_values(found))
@@ -137,13 +144,16 @@ def _tell(metainfo: Metainfo) -> None:
     say()
     say(plural(len(files), "file"))
     width = terminal_width() or 0
-    for line, length in tree(files):
-        text = size(length) if length is not None else ""
+    numbers = {file.path: str(number) for number, file in enumerate(info.files) if not file.is_pad}
+    digits = max(map(len, numbers.values()), default=1)
+    for line, file in tree(files):
+        text = size(file.length) if file else ""
+        number = numbers[file.path] if file else ""
         if width:
-            room = max(10, width - 12)
-            say(f"{fit(line, room)}  {text:>10}".rstrip())
+            room = max(10, width - 14 - digits)
+            say(f"{number:>{digits}}  {fit(line, room)}  {text:>10}".rstrip())
         else:
-            say(f"{line}  {text}".rstrip())
+            say(f"{number:>{digits}}  {line}  {text}".rstrip())
 
 
 def _tiers(metainfo: Metainfo) -> Iterator[str]:
@@ -151,8 +161,8 @@ def _tiers(metainfo: Metainfo) -> Iterator[str]:
         yield "  ".join(tier)
 
 
-def tree(files: list[FileEntry]) -> Iterator[tuple[str, int | None]]:
-    """Yield a line for each folder, with None, and each file, with its length, as a tree."""
+def tree(files: list[FileEntry]) -> Iterator[tuple[str, FileEntry | None]]:
+    """Yield a line for each folder, with None, and each file, with itself, as a tree."""
     root: dict[str, Any] = {}
     for file in files:
         folder = root
@@ -168,7 +178,7 @@ def tree(files: list[FileEntry]) -> Iterator[tuple[str, int | None]]:
             if isinstance(entry, FileEntry):
                 target = "" if entry.symlink is None else f" → {'/'.join(entry.symlink)}"
                 run = " (executable)" if entry.is_executable else ""
-                yield f"{inside}{mark}{name}{run}{target}", entry.length
+                yield f"{inside}{mark}{name}{run}{target}", entry
                 continue
             yield f"{inside}{mark}{name}/", None
             below = "" if len(stack) == 1 else "   " if is_last else "│  "

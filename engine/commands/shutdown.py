@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 from typing import Final
 
+from engine import processes
 from engine.commands import options
 from engine.commands.connection import engine_at
 from engine.commands.help import command
 from engine.commands.output import say, say_json
 from engine.control.schema import Empty, Shutdown
+from engine.engine_address import EngineAddress
 from engine.errors import ControlError
 
 PATIENCE_S: Final = 60.0
@@ -20,26 +22,32 @@ _LOOK_EVERY_S: Final = 0.05
 
 
 @command("shutdown", examples=(("seedwright shutdown && seedwright daemon", "Start it anew"),))
-@options.together(options.socket_option, options.json_option)
-def shutdown(socket_path: Path | None, as_json: bool) -> None:
+@options.together(options.engine_option, options.json_option)
+def shutdown(engine: str | None, as_json: bool) -> None:
     """End the engine; returns when it has told its trackers, saved everything and is gone."""
-    asyncio.run(_shut_down(socket_path))
+    asyncio.run(_shut_down(engine))
     if as_json:
         say_json(Empty())
     else:
         say("the engine has ended")
 
 
-async def _shut_down(socket_path: Path | None) -> None:
-    path = await options.find_socket(socket_path)
-    async with engine_at(path) as client:
+async def _shut_down(engine: str | None) -> None:
+    address = await options.find_engine(engine)
+    async with engine_at(address) as client:
         pid = client.hello.pid
         await client.call(Shutdown())
     deadline = time.monotonic() + PATIENCE_S
-    while path.exists() or _is_running(pid):
+    while await _is_there(address, pid):
         if time.monotonic() > deadline:
             raise ControlError(f"the engine (process {pid}) is still there after {PATIENCE_S:g} s")
         await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _is_there(address: EngineAddress, pid: int) -> bool:
+    if isinstance(address, Path):
+        return address.exists() or _is_running(pid)
+    return await processes.answers(address)  # its processes are those of another machine
 
 
 def _is_running(pid: int) -> bool:

@@ -10,10 +10,14 @@ from engine.commands import options
 from engine.commands.help import command, option
 from engine.commands.logs import log_to_stderr
 from engine.commands.output import say, say_json
+from engine.errors import SettingsError, SourceError
 from engine.net.loop import run
 from engine.setting_kinds import Seconds
+from engine.storage.small_file import read_small_file
 from engine.tracker.app import TrackerApp, TrackerSettings, run_tracker
+from engine.tracker.shared_swarms import is_url
 
+_MAX_URL_BYTES = 4096
 _TIME = options.Parsed(Seconds(1.0, 86_400.0))
 
 
@@ -23,6 +27,7 @@ _TIME = options.Parsed(Seconds(1.0, 86_400.0))
         ("seedwright tracker", "For this machine alone, over HTTP and UDP"),
         ("seedwright tracker --http 0.0.0.0:80 --udp 0.0.0.0:6969", "For everybody"),
         ("seedwright tracker --udp 0.0.0.0:6969 --allow-list hashes.txt", "For these torrents"),
+        ("seedwright tracker --http 0.0.0.0:80 --valkey valkey://swarms:6379", "One of several"),
     ),
 )
 @options.together(
@@ -68,6 +73,13 @@ _TIME = options.Parsed(Seconds(1.0, 86_400.0))
         default_text="none",
         help="Believe X-Forwarded-For of these, as 10.0.0.0/8; may be repeated.",
     ),
+    option(
+        "--valkey",
+        metavar="URL|FILE",
+        default_text="swarms are kept in memory",
+        help="Keep the swarms in this Valkey or Redis, as valkey://HOST:6379/0, so that several "
+        "trackers share them; or a file that holds the URL, for one with a password.",
+    ),
     option("--hide-torrents", is_flag=True, help="Keep info-hashes off the statistics page."),
     option("--json", "as_json", is_flag=True, help="Print the addresses as JSON for programs."),
 )
@@ -80,6 +92,7 @@ def tracker(
     interval: float,
     min_interval: float,
     trust_proxy: tuple[str, ...],
+    valkey: str | None,
     hide_torrents: bool,
     as_json: bool,
 ) -> None:
@@ -99,6 +112,7 @@ def tracker(
         min_interval_s=round(min(min_interval, interval)),
         trust_forwarded_from=trust_proxy,
         show_torrents=not hide_torrents,
+        shared=None if valkey is None else _url(valkey),
     )
 
     def started(app: TrackerApp) -> None:
@@ -118,3 +132,14 @@ def tracker(
             say(f"statistics at http://{addresses.http}/")
 
     run(run_tracker(settings, started=started))
+
+
+def _url(given: str) -> str:
+    """The URL itself, or from the file that holds it. Raises SettingsError."""
+    if is_url(given):
+        return given
+    try:
+        return read_small_file(Path(given).expanduser(), _MAX_URL_BYTES).decode().strip()
+    except (SourceError, UnicodeDecodeError) as error:
+        why = error if isinstance(error, SourceError) else "it is no text"
+        raise SettingsError(f"flag --valkey: neither a URL nor a file: {given}: {why}") from error

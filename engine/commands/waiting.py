@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from pathlib import Path
 from typing import Final
 
 from engine.commands import options
@@ -56,14 +55,14 @@ class WaitedTooLong(SeedwrightError):  # noqa: N818 - says what happened
         default_text="for ever",
         help="Give up after this long, as 90s, 5min or 2h.",
     ),
-    options.socket_option,
+    options.engine_option,
     options.json_option,
 )
 def wait(
     torrents: tuple[str, ...],
     is_all: bool,
     timeout: float | None,
-    socket_path: Path | None,
+    engine: str | None,
     as_json: bool,
 ) -> None:
     """Wait until torrents are complete.
@@ -71,7 +70,7 @@ def wait(
     Exits with 0 then, with 5 as soon as one of them fails, with 124 when the time is up.
     """
     wanted = named(torrents, is_all)
-    rows = asyncio.run(_wait(wanted, timeout, socket_path))
+    rows = asyncio.run(_wait(wanted, timeout, engine))
     if as_json:
         say_json(rows)
     else:
@@ -80,11 +79,11 @@ def wait(
 
 
 async def _wait(
-    wanted: list[str] | None, timeout_s: float | None, socket_path: Path | None
+    wanted: list[str] | None, timeout_s: float | None, engine: str | None
 ) -> list[TorrentRow]:
     waiting: Waiting | None = None
     try:
-        async with asyncio.timeout(timeout_s), engine_at(socket_path) as client:
+        async with asyncio.timeout(timeout_s), engine_at(engine) as client:
             waiting = Waiting(client, await _find(client, wanted))
             return await waiting.run()
     except TimeoutError as error:

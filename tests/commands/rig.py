@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.storage.creator import create
+from tests.no_bootstrap import NO_BOOTSTRAP
+from tests.no_multicast import NO_MULTICAST
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 30.0
@@ -92,7 +94,8 @@ class Rig:
             for key, value in os.environ.items()
             if not key.startswith(("SEEDWRIGHT_", "XDG_")) and key not in {"COLUMNS", "HOME"}
         }
-        return kept | {"HOME": str(self.home), "COLUMNS": "80", "PYTHONPATH": str(ROOT)}
+        own = {"HOME": str(self.home), "COLUMNS": "80", "PYTHONPATH": str(ROOT)}
+        return kept | own | NO_BOOTSTRAP | NO_MULTICAST
 
     def run(
         self,

@@ -103,3 +103,24 @@ def test_values_are_written_as_toml_has_them() -> None:
     assert as_toml("storage.buffer_bytes", "32MiB") == "32MiB"
     with pytest.raises(SettingsError):
         as_toml("storage.disk_threads", "three")
+
+
+def test_the_password_of_a_proxy_is_never_shown(
+    run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, shown = "socks5://me:s3cret@10.0.0.1:1080", "socks5://me:***@10.0.0.1:1080"
+    done = run("config", "set", "network.proxy", url)
+    assert done.out == f"network.proxy = {shown} in {file}\n"
+    assert tomllib.loads(file.read_text())["network"]["proxy"] == url
+    secret = tmp_path / "secret"
+    secret.write_text(f"{url}\n")
+    assert run("config", "unset", "network.proxy").code == 0
+    assert "(none)" in next(line for line in run("config").out.splitlines() if "proxy" in line)
+    monkeypatch.setenv("SEEDWRIGHT_NETWORK_PROXY_FILE", str(secret))
+    told = run("config", "--json")
+    assert told.json["network.proxy"]["value"] == shown
+    assert shown in run("config").out
+    for wrong in (f"{url}/x", url.replace("socks5", "socks9"), url.replace("1080", "no")):
+        refused = run("config", "--set", f"network.proxy={wrong}")
+        assert refused.is_error(2, "network.proxy", "expected socks5://")
+        assert "s3cret" not in refused.err

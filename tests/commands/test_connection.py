@@ -40,7 +40,7 @@ def test_completes_names_then_hashes(run: Run, engine: Server, tmp_path: Path) -
 
     def complete(text: str, path: Path | None) -> list[str]:
         context = click.Context(list_torrents)
-        context.params = {"socket_path": path}
+        context.params = {"engine": path}
         parameter = click.Argument(["torrent"])
         return [item.value for item in complete_torrents(context, parameter, text)]
 

@@ -38,7 +38,7 @@ def test_of_a_torrent_between_two_engines(rig: Rig, run: Run, tmp_path: Path) ->
         ("cargo/a.bin", 2_000_000),
         ("cargo/sub/b.bin", 70_000),
     ]
-    assert "cargo/sub/b.bin" in run("files", "cargo", *there).out
+    assert "└─ b.bin" in run("files", "cargo", *there).out
 
     (tracker,) = run("trackers", "cargo", "--json", *there).json
     assert (tracker["url"], tracker["tier"]) == (url, 0)

@@ -69,6 +69,16 @@ def test_finds_peers_through_the_torrents_tracker(rig: Rig, tmp_path: Path) -> N
     assert content.is_at(rig.home)
 
 
+def test_encryption_is_as_both_sides_are_told(rig: Rig, content: Content) -> None:
+    _, address = rig.seed(content.torrent, content.folder, "--encryption", "required")
+    got = ("get", content.torrent, "--peer", address, "--encryption", "preferred")
+    assert rig.run(*got).code == 0
+    assert content.is_at(rig.home)
+    wrong = rig.run(*got[:-1], "perhaps")
+    assert wrong.is_error(2, "--encryption")
+    assert wrong.is_error(2, "disabled, allowed, preferred, required")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_loses_nothing(rig: Rig, content: Content, number: signal.Signals) -> None:
     _, address = rig.seed(content.torrent, content.folder, "--up-limit", "1MiB/s")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.commands.interface import engine_for
+from engine.commands.interface import engine_for, fleet_of
 from engine.errors import EngineUnreachable
 from tests.commands.conftest import Run
 from tests.commands.rig import Rig
@@ -40,6 +40,45 @@ async def test_the_setting_says_which_engine(
     assert await engine_for(None, may_start=False) == daemon.socket
 
 
+async def test_those_that_are_named(rig: Rig, home: Path) -> None:
+    assert rig.run("config", "set", "engines.box", "ssh://me@box").code == 0
+    named = ["box", "/run/a/engine.sock", "/run/peer-1.sock", "ssh://me@far:2", "ssh://you@far",
+             "exec:true"]  # fmt: skip
+    fleet = await fleet_of(named, start=None)
+    assert {name: str(address) for name, address in fleet.items()} == {
+        "box": "ssh://me@box",
+        "a": "/run/a/engine.sock",
+        "peer-1": "/run/peer-1.sock",
+        "far": "ssh://me@far:2",
+        "far 2": "ssh://you@far",
+        "true": "exec:true",
+    }
+    assert list(await fleet_of(["box"], start=None)) == ["box"]
+
+
+async def test_an_engine_that_has_a_name_is_not_started(rig: Rig, home: Path) -> None:
+    assert rig.run("config", "set", "engines.box", str(home / "box.sock")).code == 0
+    with pytest.raises(EngineUnreachable, match="no engine runs at"):
+        await fleet_of(["box"], start=None)
+    assert not (home / "box.sock").exists()
+
+
+async def test_those_of_the_settings_and_the_one_here_if_it_runs(
+    rig: Rig, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket = home / "engine.sock"
+    monkeypatch.setenv("SEEDWRIGHT_DAEMON_SOCKET", str(socket))
+    with pytest.raises(EngineUnreachable, match="no engine runs"):
+        await fleet_of([], start=False)
+    assert rig.run("config", "set", "engines.box", "ssh://me@box").code == 0
+    assert list(await fleet_of([], start=None)) == ["box"]
+    rig.daemon()
+    assert await fleet_of([], start=None) == {"here": socket, **await fleet_of(["box"], start=None)}
+    assert rig.run("config", "set", "engines.mine", str(socket)).code == 0
+    assert list(await fleet_of([], start=True)) == ["box", "mine"]
+
+
 def test_needs_a_terminal(run: Run) -> None:
     assert run().is_error(2, "needs a terminal")
+    assert run("-e", "a", "-e", "b").is_error(2, "needs a terminal")
     assert run("--no-start").is_error(2, "needs a terminal")

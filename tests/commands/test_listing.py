@@ -44,7 +44,7 @@ def test_a_terminal_is_never_too_narrow(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     for columns in (70, 80, 200):
         size = os.terminal_size((columns, 24))
-        monkeypatch.setattr(shutil, "get_terminal_size", lambda size=size: size)
+        monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, size=size, **__: size)
         lines = click.unstyle(run("list", *there).out).splitlines()
         assert max(map(len, lines)) <= columns
         assert ("RATIO" in lines[0]) == (columns >= 90)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -47,3 +49,23 @@ def test_levels(call: str, shown: set[str]) -> None:
     assert ("ZeroDivisionError" in done.stderr) == bool(shown)
     if "said" in shown:
         assert "INFO    engine.x: said a�[31mb\n" in done.stderr
+
+
+def test_one_object_a_line_for_programs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(call="log_to_stderr('info', 'json')")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, warned, failed = map(json.loads, done.stderr.splitlines())
+    assert (said["level"], said["logger"], said["message"]) == (
+        "info",
+        "engine.x",
+        "said a\x1b[31mb",
+    )
+    assert warned["level"] == "warning"
+    assert "ZeroDivisionError" in failed["error"]
+    assert datetime.fromisoformat(said["time"]).tzinfo is UTC
+    assert "\x1b" not in done.stderr

@@ -10,6 +10,7 @@ import rich_click as click
 from engine.commands import options
 from engine.core.compact import Endpoint
 from engine.errors import InputError, SettingsError
+from engine.net.route import Route
 from engine.setting_kinds import Size
 from engine.settings import Override
 
@@ -65,15 +66,15 @@ async def test_the_socket_is_the_flags_the_settings_or_the_standard(
 
 
 async def test_peers_may_have_names() -> None:
-    found = await options.resolve_peers(["localhost:5", "127.0.0.1:5", "[::1]:6"])
+    found = await options.resolve_peers(["localhost:5", "127.0.0.1:5", "[::1]:6"], Route())
     assert Endpoint("127.0.0.1", 5) in found
     assert Endpoint("::1", 6) in found
     assert len(found) == len(set(found))
     for wrong in ("", "host", "host:", "host:0x5", "1.2.3.4:70000", "no such.invalid:1"):
         with pytest.raises(InputError):
-            await options.resolve_peers([wrong])
+            await options.resolve_peers([wrong], Route())
     with pytest.raises(InputError, match="port"):
-        await options.resolve_peers(["127.0.0.1:0"])
+        await options.resolve_peers(["127.0.0.1:0"], Route())
 
 
 def test_paths_may_begin_at_home(home: Path) -> None:

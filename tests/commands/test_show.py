@@ -35,7 +35,12 @@ def test_tells_people_what_matters(run: Run, tmp_path: Path) -> None:
     assert done.code == 0
     for words in (
         *(content.info_hash, "39.1 KiB (40,005 bytes)", "3 pieces of 16.0 KiB", "private  yes"),
-        *("For tests", "trackers  none", "2 files", "cargo/\n├─ a  5 B\n└─ b/\n   └─ c  39.1 KiB"),
+        *(
+            "For tests",
+            "trackers  none",
+            "2 files",
+            "cargo/\n0  ├─ a  5 B\n   └─ b/\n1     └─ c  39.1 KiB",
+        ),
     ):
         assert words in done.out
 
@@ -43,7 +48,8 @@ def test_tells_people_what_matters(run: Run, tmp_path: Path) -> None:
 def test_a_tree_of_folders() -> None:
     lines = [line for line, _ in tree(_files("t/a/x", "t/a/y", "t/b", "t/c/d/z"))]
     assert lines == ["t/", "├─ a/", "│  ├─ x", "│  └─ y", "├─ b", "└─ c/", "   └─ d/", "      └─ z"]
-    assert list(tree(_files("alone.iso"))) == [("alone.iso", 1)]
+    (alone,) = _files("alone.iso")
+    assert list(tree([alone])) == [("alone.iso", alone)]
     deep = "/".join("abcdefgh" * 500)
     assert sum(1 for _ in tree(_files(deep))) == 4000
 

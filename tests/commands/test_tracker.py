@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import tempfile
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from engine.core import bencode
 from tests.commands.rig import Rig
+from tests.tracker.valkey import Valkey, needs_valkey
 
 HASH = bytes(range(20))
 
@@ -70,3 +72,25 @@ def test_what_cannot_be_served_is_one_line(rig: Rig, tmp_path: Path) -> None:
     arguments = ("tracker", "--udp", "127.0.0.1:0", "--allow-list", tmp_path / "bad")
     assert rig.run(*arguments).is_error(2, "line 1")
     assert rig.run("tracker", "--interval", "soon").is_error(2, "--interval")
+    refused = rig.run("tracker", "--http", "127.0.0.1:0", "--valkey", tmp_path / "none")
+    assert refused.is_error(2, "--valkey: neither a URL nor a file", "No such file")
+
+
+@needs_valkey
+def test_trackers_share_swarms_by_an_address_from_a_file(rig: Rig) -> None:
+    with tempfile.TemporaryDirectory(prefix="sw-") as folder:
+        valkey = Valkey(Path(folder))
+        valkey.start()
+        try:
+            (rig.home / "url").write_text(f"{valkey.url}\n")
+            told = []
+            for _ in range(2):
+                tracker = rig.begin(
+                    *("tracker", "--http", "127.0.0.1:0", "--valkey", rig.home / "url")
+                )
+                text = tracker.wait_for("statistics at")
+                told.append(_announce(text.split("announce to ")[1].split()[0]))
+            assert [reply[b"incomplete"] for reply in told] == [1, 1]
+            assert tracker.end().code == 0
+        finally:
+            valkey.stop()
