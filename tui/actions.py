@@ -16,7 +16,10 @@ class Scope(Enum):
     """Where a binding holds; the value names who has the method."""
 
     TABLE = "a focused table"
+    FILES = "the tree of a torrent's files"
     MAIN = "the main screen"
+    FLEET = "the screen of all engines"
+    PROGRAM = "both of these screens"
     FILTER = "the filter line"
     DIALOG = "a dialogue"
     QUESTION = "a yes-or-no question"
@@ -48,23 +51,25 @@ class Action:
     in_palette: bool = True
 
 
-GROUPS: Final = ("Torrents", "Marking", "Finding", "Details", "Moving", "Program")
+GROUPS: Final = (
+    *("Torrents", "Marking", "Finding", "Details", "Files", "Moving", "Engines", "Program"),
+)
 """Headings of the help screen, in its order."""
 
-_T, _M, _F, _D, _V, _P = GROUPS
+_T, _M, _F, _D, _FILES, _V, _E, _P = GROUPS
 
 ACTIONS: Final[tuple[Action, ...]] = (
     Action(
         "add",
         "a",
         "Add",
-        "Add a torrent from a .torrent file or an http(s) URL.",
+        "Add a torrent by its file, its URL or a magnet link.",
         _T,
         need=Need.ENGINE,
         footer=1,
     ),
-    Action("pause", "p", "Pause", "Stop transferring.", _T, need=Need.TORRENT, footer=4),
-    Action("resume", "r", "Resume", "Go on transferring.", _T, need=Need.TORRENT, footer=5),
+    Action("pause", "p", "Pause", "Stop transferring.", _T, need=Need.TORRENT, footer=5),
+    Action("resume", "r", "Resume", "Go on transferring.", _T, need=Need.TORRENT, footer=6),
     Action(
         "remove",
         "d,delete",
@@ -72,7 +77,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "Take out of the list and keep the files; asks first.",
         _T,
         need=Need.TORRENT,
-        footer=6,
+        footer=7,
     ),
     Action(
         "remove_data",
@@ -89,7 +94,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "Verify what is on the disk, piece by piece.",
         _T,
         need=Need.TORRENT,
-        footer=12,
+        footer=13,
     ),
     Action(
         "announce",
@@ -106,7 +111,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "Limit the rates of these torrents.",
         _T,
         need=Need.TORRENT,
-        footer=11,
+        footer=12,
     ),
     Action(
         "global_limits",
@@ -131,7 +136,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "Mark or unmark and go down; actions then reach all marked torrents.",
         _M,
         need=Need.TORRENT,
-        footer=9,
+        footer=10,
     ),
     Action(
         "mark_all",
@@ -148,7 +153,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "Go back to the list; there, take off the marks, then the filter.",
         _M,
     ),
-    Action("filter", "slash", "Filter", "Show only names that contain a text.", _F, footer=7),
+    Action("filter", "slash", "Filter", "Show only names that contain a text.", _F, footer=8),
     Action(
         "filter_state",
         "f",
@@ -156,7 +161,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "Show all, only downloading, seeding, checking, paused, or failed torrents.",
         _F,
     ),
-    Action("sort", "s", "Sort", "Choose the order of the list.", _F, footer=8),
+    Action("sort", "s", "Sort", "Choose the order of the list.", _F, footer=9),
     Action("reverse", "S", "Reverse order", "Turn the order of the list round.", _F),
     Action(
         "details",
@@ -164,28 +169,127 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "Details",
         "Show or hide the details of the torrent under the cursor.",
         _D,
-        footer=10,
+        footer=11,
     ),
     Action("focus_details", "enter", "Into the details", "Move the cursor into the details.", _D),
     Action("show_tab('overview')", "1", "Overview", "Progress, totals, limits, place.", _D),
-    Action("show_tab('files')", "2", "Files", "The files and how much of each is there.", _D),
+    Action(
+        "show_tab('files')",
+        "2",
+        "Files",
+        "The files, what is there of each, and which are wanted.",
+        _D,
+    ),
     Action("show_tab('peers')", "3", "Peers", "Who is connected and what flows.", _D),
     Action("show_tab('trackers')", "4", "Trackers", "What the trackers say and when next.", _D),
     Action("show_tab('log')", "5", "Log", "What happened to this torrent.", _D),
     Action("next_tab(1)", "right", "Next tab", "The details' next tab.", _D, in_palette=False),
     Action("next_tab(-1)", "left", "Previous tab", "And back.", _D, in_palette=False),
+    Action(
+        "want",
+        "space",
+        "Want",
+        "In the files: want or skip a file, a folder, or on the first line everything.",
+        _FILES,
+        scope=Scope.FILES,
+        footer=1,
+        in_palette=False,
+    ),
+    Action(
+        "step(1)",
+        "plus,equals_sign",
+        "More",
+        "In the files: a higher priority.",
+        _FILES,
+        scope=Scope.FILES,
+        footer=2,
+        in_palette=False,
+    ),
+    Action(
+        "step(-1)",
+        "minus",
+        "Less",
+        "In the files: a lower priority, down to skip.",
+        _FILES,
+        scope=Scope.FILES,
+        footer=3,
+        in_palette=False,
+    ),
+    Action(
+        "open",
+        "enter",
+        "Fold",
+        "In the files: fold or unfold a folder; in a dialogue: go on.",
+        _FILES,
+        scope=Scope.FILES,
+        footer=4,
+        in_palette=False,
+    ),
+    Action(
+        "fold",
+        "o",
+        "Fold",
+        "In the files: fold or unfold a folder.",
+        _FILES,
+        scope=Scope.FILES,
+        in_palette=False,
+    ),
     Action("cursor(-1)", "up,k", "Up", "One row up.", _V, scope=Scope.TABLE, in_palette=False),
     Action("cursor(1)", "down,j", "Down", "One row down.", _V, scope=Scope.TABLE, in_palette=False),
     Action("page(-1)", "pageup,ctrl+b", "Page up", "", _V, scope=Scope.TABLE, in_palette=False),
     Action("page(1)", "pagedown,ctrl+f", "Page down", "", _V, scope=Scope.TABLE, in_palette=False),
     Action("first", "home,g", "First", "The first row.", _V, scope=Scope.TABLE, in_palette=False),
     Action("last", "end,G", "Last", "The last row.", _V, scope=Scope.TABLE, in_palette=False),
-    Action("help", "question_mark,f1", "Help", "Show this page.", _P, footer=2),
-    Action("palette", "colon,ctrl+p", "Commands", "Find any of these by name.", _P, footer=13),
-    Action("theme", "t", "Dark or light", "Switch between the dark and the light theme.", _P),
-    Action("themes", "T", "Choose a theme", "Choose among all themes.", _P),
+    Action(
+        "open_engine",
+        "enter",
+        "Open",
+        "In the list of engines: show this one's torrents.",
+        _E,
+        scope=Scope.FLEET,
+        footer=1,
+    ),
+    Action("engines", "e", "Engines", "Go to the list of all engines.", _E, footer=4),
+    Action(
+        "retry_all",
+        "ctrl+r",
+        "Connect now",
+        "In the list of engines: try at once to reach those that do not answer.",
+        _E,
+        scope=Scope.FLEET,
+        footer=4,
+    ),
+    Action(
+        "help", "question_mark,f1", "Help", "Show this page.", _P, scope=Scope.PROGRAM, footer=2
+    ),
+    Action(
+        "palette",
+        "colon,ctrl+p",
+        "Commands",
+        "Find any of these by name.",
+        _P,
+        scope=Scope.PROGRAM,
+        footer=14,
+    ),
+    Action(
+        "theme",
+        "t",
+        "Dark or light",
+        "Switch between the dark and the light theme.",
+        _P,
+        scope=Scope.PROGRAM,
+    ),
+    Action("themes", "T", "Choose a theme", "Choose among all themes.", _P, scope=Scope.PROGRAM),
     Action("retry", "ctrl+r", "Connect now", "Try to reach the engine again at once.", _P),
-    Action("leave", "q,ctrl+q", "Quit", "Close this view; the engine goes on.", _P, footer=3),
+    Action(
+        "leave",
+        "q,ctrl+q",
+        "Quit",
+        "Close this view; the engine goes on.",
+        _P,
+        scope=Scope.PROGRAM,
+        footer=3,
+    ),
     Action(
         "shutdown",
         "Q",
@@ -239,18 +343,25 @@ def of_scope(scope: Scope) -> tuple[Action, ...]:
     return tuple(action for action in ACTIONS if action.scope is scope)
 
 
-def in_footer() -> list[Action]:
-    """The footer's actions, in the registry's order."""
-    return [action for action in ACTIONS if action.footer]
+def _among(scopes: Iterable[Scope], has_fleet: bool) -> list[Action]:
+    """The actions of these scopes; what several engines make possible only where there are some."""
+    wanted = set(scopes)
+    return [each for each in ACTIONS if each.scope in wanted and (has_fleet or each.group != _E)]
 
 
-def in_palette() -> list[Action]:
-    return [action for action in ACTIONS if action.in_palette]
+def in_footer(*scopes: Scope, has_fleet: bool = False) -> list[Action]:
+    """The footer's actions of these scopes, in the registry's order."""
+    return [action for action in _among(scopes, has_fleet) if action.footer]
 
 
-def helped() -> Iterable[tuple[str, list[Action]]]:
+def in_palette(*scopes: Scope, has_fleet: bool = False) -> list[Action]:
+    return [action for action in _among(scopes, has_fleet) if action.in_palette]
+
+
+def helped(*, has_fleet: bool = False) -> Iterable[tuple[str, list[Action]]]:
     """Each group with those of its actions that the help screen explains."""
+    known = _among(Scope, has_fleet)
     for group in GROUPS:
-        members = [action for action in ACTIONS if action.group == group and action.help]
+        members = [action for action in known if action.group == group and action.help]
         if members:
             yield group, members

@@ -1,47 +1,58 @@
-"""The application: one link, one main screen, the themes; composition only.
+"""The application: a link and a main screen, or of several engines the list of them; the themes.
 
-`run` is what the command line calls.
+Composition only. `run` is what the command line calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from textual.app import App, SystemCommand
+from textual.message import Message
 from textual.screen import Screen
 
 from tui.commands import ActionCommands
-from tui.link import Link
+from tui.link import EngineAddress, Link
+from tui.messages import EngineTold
+from tui.screens.fleet import FleetScreen
 from tui.screens.main import MainScreen
 from tui.themes import DARK, LIGHT, fallbacks
 
 
 class SeedwrightApp(App[int]):
-    """The full-screen interface of the engine at `socket_path`."""
+    """The full-screen interface of one engine, or of several."""
 
     TITLE = "seedwright"
     CSS_PATH = Path(__file__).with_name("styles") / "app.tcss"
     COMMANDS = {ActionCommands}  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
 
-    def __init__(
-        self, socket_path: Path, *, link: Link | None = None, theme: str = DARK.name
-    ) -> None:
+    def __init__(self, *links: Link, theme: str = DARK.name) -> None:
         super().__init__()
-        self.link = link or Link(socket_path)
+        self.links = links
         self.animation_level = "none"
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = theme
 
     def get_default_screen(self) -> Screen[Any]:
-        return MainScreen(self.link)
+        return MainScreen(self.links[0]) if len(self.links) == 1 else FleetScreen(self.links)
 
     def on_mount(self) -> None:
-        main = self.screen_stack[0]
-        self.run_worker(self.link.run(main.post_message), name="link", group="link")
+        first = self.screen_stack[0]
+        if len(self.links) == 1:
+            self.run_worker(self.links[0].run(first.post_message), name="link", group="link")
+            return
+
+        def tell(place: int, told: Message) -> None:
+            first.post_message(EngineTold(place, told))
+
+        for place, link in enumerate(self.links):
+            link.rest()
+            self.run_worker(link.run(partial(tell, place)), name=link.name, group="link")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """None: the palette has the registry's actions only."""
@@ -51,8 +62,8 @@ class SeedwrightApp(App[int]):
         return fallbacks(self.current_theme)
 
 
-def run(socket_path: Path) -> int:
-    """Show the interface until the user leaves; return the exit code."""
-    app = SeedwrightApp(socket_path)
+def run(engines: Mapping[str, EngineAddress]) -> int:
+    """Show engines, by their names, until the user leaves; return the exit code."""
+    app = SeedwrightApp(*(Link(address, name) for name, address in engines.items()))
     code = app.run()
     return app.return_code or 0 if code is None else code

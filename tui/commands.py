@@ -6,15 +6,22 @@ from functools import partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from tui.actions import in_palette
+from tui.actions import Action, in_palette
 from tui.keymap import first_key
+from tui.screens.program import ProgramScreen
 
 
 class ActionCommands(Provider):
-    """Every action of the main screen, by its label and its help."""
+    """Every action of the screen below, by its label and its help."""
+
+    def _actions(self) -> list[Action]:
+        screen = self.screen
+        if not isinstance(screen, ProgramScreen):
+            return []
+        return in_palette(*screen.SCOPES, has_fleet=screen.has_fleet)
 
     async def discover(self) -> Hits:
-        for action in in_palette():
+        for action in self._actions():
             title = f"{action.label}  ({first_key(action)})"
             yield DiscoveryHit(
                 title, partial(self.screen.run_action, action.name), help=action.help
@@ -22,7 +29,7 @@ class ActionCommands(Provider):
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for action in in_palette():
+        for action in self._actions():
             title = f"{action.label}  ({first_key(action)})"
             score = max(matcher.match(title), 0.5 * matcher.match(action.help))
             if score > 0:

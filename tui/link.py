@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,9 @@ from engine.control.schema import (
     TorrentRow,
     TrackerRow,
 )
-from engine.errors import EngineUnreachable, SeedwrightError, SourceError
+from engine.engine_address import EngineAddress
+from engine.errors import AccessRefused, EngineUnreachable, SeedwrightError, SourceError
+from tui.file_tree import HIGH, NORMAL, SKIP, as_words
 from tui.messages import DetailsChanged, LinkDown, LinkUp, WindowChanged
 from tui.source import save_folder, source_of
 from tui.store import Query, Span, Window
@@ -38,6 +40,7 @@ from tui.store import Query, Span, Window
 __all__ = [
     "Delta",
     "Details",
+    "EngineAddress",
     "FileRow",
     "Link",
     "LogLine",
@@ -53,6 +56,12 @@ __all__ = [
 CLIENT: Final = "seedwright interface"
 LARGEST_TORRENT_BYTES: Final = 32 * 1024 * 1024
 """Of a .torrent file that is sent along; the engine's own line limit lies above its base64."""
+
+HERE_DELAY_S: Final = 5.0
+ELSEWHERE_DELAY_S: Final = 60.0
+"""Longest pauses between tries to connect; each try at a far host is a login in its log."""
+REFUSED_DELAY_S: Final = 300.0
+"""Where we were not let in; hosts lock out who tries that often."""
 
 Details = TorrentInfo | list[FileRow] | list[PeerRow] | list[TrackerRow] | list[LogLine]
 
@@ -77,22 +86,26 @@ _QUESTIONS: Final[dict[Topic, Callable[[str], schema.Request]]] = {
 
 
 class Link:
-    """One engine, seen through its socket. `run` it as one task for as long as the app lives."""
+    """One engine, wherever it is. `run` it as one task for as long as the app lives."""
 
     def __init__(
         self,
-        socket_path: Path,
+        address: EngineAddress,
+        name: str = "",
         *,
         interval_s: float = 0.5,
         poll_s: float = 1.0,
         first_delay_s: float = 0.25,
-        longest_delay_s: float = 5.0,
+        longest_delay_s: float | None = None,
     ) -> None:
-        self.socket_path = socket_path
+        self.address = address
+        self.name = name
+        """What people call it, where there are several."""
         self._interval_s = interval_s
         self._poll_s = poll_s
         self._first_delay_s = first_delay_s
-        self._longest_delay_s = longest_delay_s
+        usual_s = HERE_DELAY_S if self.is_here else ELSEWHERE_DELAY_S
+        self._longest_delay_s = usual_s if longest_delay_s is None else longest_delay_s
         self._client: ControlClient | None = None
         self._query = Query()
         self._span = Span()
@@ -102,6 +115,11 @@ class Link:
         self._told: Details | None = None
         """What was posted last of what is watched now."""
         self._retry_now = asyncio.Event()
+
+    @property
+    def is_here(self) -> bool:
+        """Its folders are those of this machine."""
+        return isinstance(self.address, Path)
 
     @property
     def is_up(self) -> bool:
@@ -114,6 +132,11 @@ class Link:
         if (query, span) != (self._query, self._span):
             self._query, self._span = query, span
             self._view_changed.set()
+
+    def rest(self) -> None:
+        """Ask for the engine's figures only: nobody looks at its torrents."""
+        self.show(Query(), Span(0, 0))
+        self.watch(None, Topic.OVERVIEW)
 
     def watch(self, info_hash: str | None, topic: Topic) -> None:
         """Post one torrent's details of this topic now and whenever they change; None stops it."""
@@ -138,9 +161,11 @@ class Link:
         delay_s = self._first_delay_s
         while True:
             try:
-                client = await ControlClient.connect(self.socket_path, client=CLIENT)
+                client = await ControlClient.connect(self.address, client=CLIENT)
             except SeedwrightError as error:
                 post(LinkDown(str(error)))
+                if isinstance(error, AccessRefused):
+                    delay_s = REFUSED_DELAY_S
             else:
                 delay_s = self._first_delay_s
                 post(LinkDown(await self._stay(client, post)))
@@ -218,19 +243,43 @@ class Link:
         self.look_again()
         return reply
 
-    async def add(self, source: str, save_path: str = "", *, paused: bool = False) -> TorrentRow:
-        """Add a .torrent file (read here), a URL or a magnet link (both fetched by the engine).
-        Raises InputError."""
+    async def add(
+        self, source: str, save_path: str = "", *, paused: bool = False, pick: bool = False
+    ) -> TorrentRow:
+        """Add a .torrent file (read here), a URL or a magnet link (both fetched by the engine);
+        with `pick` it waits when its files are known. Raises InputError."""
         where = source_of(source)
         metainfo = None if isinstance(where, str) else await _read_torrent(where)
         request = schema.AddTorrent(
             metainfo=metainfo,
             source=where if isinstance(where, str) else None,
-            save_path=save_folder(save_path),
+            save_path=save_folder(save_path, is_here=self.is_here),
             paused=paused,
+            pick=pick,
         )
         row: TorrentRow = await self._call(request)
         return row
+
+    async def info_of(self, torrent: str) -> TorrentInfo:
+        info: TorrentInfo = await self._call(schema.GetTorrent(torrent=torrent))
+        return info
+
+    async def files_of(self, torrent: str) -> list[FileRow]:
+        """Its files; none while they are not known."""
+        rows: list[FileRow] = await self._call(schema.GetFiles(torrent=torrent))
+        return rows
+
+    async def set_files(self, torrent: str, levels: Mapping[int, str]) -> None:
+        """Give files, by their numbers, a priority."""
+
+        def named(level: str) -> list[str]:
+            numbers = [number for number, told in levels.items() if told == level]
+            return [as_words(numbers)] if numbers else []
+
+        request = schema.SetFiles(
+            torrent=torrent, skip=named(SKIP), normal=named(NORMAL), high=named(HIGH)
+        )
+        await self._call(request)
 
     async def pause(self, torrents: Sequence[str]) -> None:
         await self._call(schema.Pause(torrents=list(torrents)))

@@ -1,5 +1,5 @@
-"""What the link tells the main screen. A newer message of a kind stands for the older ones that
-still wait, so that a flood of deltas costs one redraw."""
+"""What a link tells the main screen, or by EngineTold the list of engines. A newer message of a
+kind stands for the older ones that still wait, so that a flood of deltas costs one redraw."""
 
 from __future__ import annotations
 
@@ -57,4 +57,21 @@ class DetailsChanged(Message, bubble=False):
             isinstance(message, DetailsChanged)
             and message.topic == self.topic
             and message.info_hash == self.info_hash
+        )
+
+
+class EngineTold(Message, bubble=False):
+    """What one of several links says."""
+
+    def __init__(self, place: int, told: Message) -> None:
+        super().__init__()
+        self.place = place
+        """Number of the link."""
+        self.told = told
+
+    def can_replace(self, message: Message) -> bool:
+        return (
+            isinstance(message, EngineTold)
+            and message.place == self.place
+            and self.told.can_replace(message.told)
         )

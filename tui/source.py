@@ -54,7 +54,14 @@ def source_of(text: str) -> str | Path:
     return _path(_unquoted(asked))
 
 
-def save_folder(text: str) -> str | None:
-    """The absolute folder to save into; None when nothing is said. Raises SourceError."""
+def save_folder(text: str, *, is_here: bool = True) -> str | None:
+    """The absolute folder to save into; None when nothing is said. Of an engine that is not here
+    nothing is known of its folders: the whole path must be said. Raises SourceError."""
     asked = text.strip()
-    return str(_path(_unquoted(asked))) if asked else None
+    if not asked:
+        return None
+    if is_here:
+        return str(_path(_unquoted(asked)))
+    if not _unquoted(asked).startswith("/"):
+        raise SourceError(f"{asked}: name the whole path, as it is where the engine runs")
+    return _unquoted(asked)

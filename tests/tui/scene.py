@@ -126,7 +126,7 @@ async def scene(
         server = ControlServer(engine, Path(folder, "engine.sock"))
         await server.start()
         link = Link(server.path, interval_s=0.05, poll_s=0.3, first_delay_s=0.01)
-        app = SeedwrightApp(server.path, link=link)
+        app = SeedwrightApp(link)
         try:
             async with app.run_test(size=size, notifications=draws_toasts) as pilot:
                 shown = Scene(app, pilot, engine)

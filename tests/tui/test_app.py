@@ -54,6 +54,39 @@ async def test_what_moves_in_the_engine_moves_on_the_screen() -> None:
         assert shown.main.query_one(StatusLine).status == shown.engine.status()
 
 
+@pytest.mark.parametrize(("width", "nodes"), [(120, 312), (120, None), (40, 312)])
+async def test_the_nodes_of_the_dht_are_counted_where_there_is_room(
+    width: int, nodes: int | None
+) -> None:
+    engine = FakeEngine()
+    engine.dht_nodes = nodes
+    async with scene(engine, size=(width, 24)) as shown:
+        await shown.until(lambda: "peers" in "".join(shown.text()[-2:]))
+        bottom = "".join(shown.text()[-2:])
+        assert ("DHT 312 nodes" in bottom) is (nodes is not None and width > 100)
+        assert "0.0.0.0:6881" in bottom or width < 100
+
+
+@pytest.mark.parametrize("verdict", ["unknown", "reachable", "firewalled"])
+@pytest.mark.parametrize("width", [120, 40])
+async def test_whether_strangers_reach_us_is_said_when_it_is_known(
+    width: int, verdict: str
+) -> None:
+    engine = FakeEngine()
+    engine.reachability = verdict
+    async with scene(engine, size=(width, 24)) as shown:
+        await shown.until(lambda: "peers" in "".join(shown.text()[-2:]))
+        bottom = "".join(shown.text()[-2:])
+        assert (verdict in bottom) is (width > 100 and verdict != "unknown")
+
+
+async def test_the_way_out_stands_where_nobody_connects_to_us() -> None:
+    engine = FakeEngine()
+    engine.way_out = "socks5://10.0.0.1:1080"
+    async with scene(engine, size=(120, 24)) as shown:
+        await shown.until(lambda: "by socks5://10.0.0.1:1080" in "".join(shown.text()[-2:]))
+
+
 async def test_only_lines_that_changed_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     async with scene(size=(80, 40)) as shown:
         table, drawn = shown.table, list[int]()
@@ -480,7 +513,7 @@ async def test_both_themes_and_the_others() -> None:
 async def test_an_engine_that_goes_and_comes_back(tmp_path: Path) -> None:
     engine = FakeEngine()
     path = tmp_path / "s"
-    app = SeedwrightApp(path, link=Link(path, interval_s=0.05, first_delay_s=0.01))
+    app = SeedwrightApp(Link(path, interval_s=0.05, first_delay_s=0.01))
     async with app.run_test(size=(80, 24)) as pilot:
         shown = Scene(app, pilot, engine)
         await shown.until(lambda: "not reachable – retrying" in shown.text()[0])
@@ -505,7 +538,7 @@ async def test_it_is_calm_until_a_try_to_connect_has_failed(tmp_path: Path) -> N
             await super().run(post)
 
     may_try = asyncio.Event()
-    app = SeedwrightApp(tmp_path / "s", link=Slow(tmp_path / "s"))
+    app = SeedwrightApp(Slow(tmp_path / "s"))
     async with app.run_test(size=(80, 24)) as pilot:
         shown = Scene(app, pilot, FakeEngine())
         await shown.ready()
@@ -522,7 +555,7 @@ async def test_an_unanswering_engine_never_holds_up_a_key(tmp_path: Path) -> Non
         writer.close()
 
     server = await asyncio.start_unix_server(silent, tmp_path / "s")
-    app = SeedwrightApp(tmp_path / "s")
+    app = SeedwrightApp(Link(tmp_path / "s"))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)

@@ -12,11 +12,13 @@ from rich.cells import cell_len
 from engine.control import schema
 from tests.fakes.fake_engine import FakeEngine
 from tui.columns import Column, place
+from tui.file_tree import LEVELS, MIXED, FileLine
 from tui.screens.limits import typed
 from tui.screens.removal import NAMED, removal
 from tui.store import Query, Target
 from tui.widgets import cells
-from tui.widgets.detail_tables import FILES, LOG, PEERS, TRACKERS
+from tui.widgets.detail_tables import LOG, PEERS, TRACKERS
+from tui.widgets.file_table import FILES
 from tui.widgets.overview import lines
 from tui.widgets.torrent_table import COLUMNS
 
@@ -48,7 +50,19 @@ TORRENTS = st.builds(
     error=TEXT,
     reason=TEXT,
 )
-FILE_ROWS = st.builds(schema.FileRow, path=TEXT, size=COUNT, have=COUNT)
+FILE_ROWS = st.builds(
+    FileLine,
+    path=TEXT,
+    name=TEXT,
+    depth=st.integers(0, 70),
+    numbers=st.just((0, 1)),
+    size=COUNT,
+    have=COUNT,
+    level=st.sampled_from([*LEVELS, MIXED]),
+    wanted=st.integers(0, 2),
+    is_folder=st.booleans(),
+    is_open=st.booleans(),
+)
 PEER_ROWS = st.builds(
     schema.PeerRow,
     address=TEXT,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from textual.message import Message
 
 from engine.control import schema
 from engine.control.server import ControlServer
+from engine.engine_address import EngineAddress, Program
 from engine.errors import EngineUnreachable, SourceError, UnknownTorrentError
+from tests.commands.rig import ROOT
 from tests.fakes.fake_engine import FakeEngine
 from tui.link import LARGEST_TORRENT_BYTES, Link, Topic
 from tui.messages import DetailsChanged, LinkDown, LinkUp, WindowChanged
@@ -47,8 +51,8 @@ class Inbox:
 
 
 @asynccontextmanager
-async def running(path: Path) -> AsyncIterator[tuple[Link, Inbox]]:
-    link = Link(path, interval_s=0.05, poll_s=0.02, first_delay_s=0.005, longest_delay_s=0.02)
+async def running(address: EngineAddress) -> AsyncIterator[tuple[Link, Inbox]]:
+    link = Link(address, interval_s=0.05, poll_s=0.02, first_delay_s=0.005, longest_delay_s=0.02)
     inbox = Inbox()
     task = asyncio.create_task(link.run(inbox.post))
     try:
@@ -81,6 +85,70 @@ async def test_it_waits_for_an_engine_and_finds_the_next_one(tmp_path: Path) -> 
                 assert (await inbox.next(WindowChanged)).window.total == count
                 assert link.is_up
             await inbox.next(LinkDown)
+
+
+async def test_an_engine_that_dies_and_comes_back_disturbs_no_other_link(tmp_path: Path) -> None:
+    steady, mortal = FakeEngine(3), FakeEngine(5)
+    async with (
+        served(tmp_path / "a", steady),
+        running(tmp_path / "a") as (link, inbox),
+        running(tmp_path / "b") as (other, others),
+    ):
+        await inbox.next(WindowChanged)
+        for _ in range(3):
+            await others.next(LinkDown)
+            async with served(tmp_path / "b", mortal):
+                assert (await others.next(WindowChanged)).window.total == 5
+                await other.pause([next(iter(mortal.torrents))])
+            steady.tick()
+            status = steady.status()
+            await inbox.next(WindowChanged, lambda message, now=status: message.status == now)  # type: ignore[misc]
+        assert link.is_up
+        assert not [each for each in inbox.messages if isinstance(each, LinkDown)]
+        assert [call[0] for call in mortal.calls] == ["pause"] * 3
+        assert steady.calls == []
+
+
+async def test_an_engine_behind_a_program_may_die_and_come_back(tmp_path: Path) -> None:
+    command = f"cd {ROOT} && exec {sys.executable} -m engine connect --stdio --socket {tmp_path}/s"
+    async with running(Program("exec:…", ("sh", "-c", command))) as (link, inbox):
+        assert "no engine runs at" in (await inbox.next(LinkDown)).reason
+        for count in (3, 5):
+            engine = FakeEngine(count)
+            async with served(tmp_path / "s", engine):
+                assert (await inbox.next(WindowChanged)).window.total == count
+                await link.pause([next(iter(engine.torrents))])
+                assert engine.calls[0][0] == "pause"
+            await inbox.next(LinkDown)
+        assert not link.is_here
+
+
+async def test_a_link_at_rest_is_told_figures_and_no_rows(tmp_path: Path) -> None:
+    engine = FakeEngine(500)
+    async with served(tmp_path / "s", engine), running(tmp_path / "s") as (link, inbox):
+        await inbox.next(WindowChanged, lambda message: len(message.window.rows) == 64)
+        link.watch(next(iter(engine.torrents)), Topic.PEERS)
+        await inbox.next(DetailsChanged)
+        link.rest()
+        at_rest = await inbox.next(WindowChanged, lambda message: not message.window.rows)
+        assert (at_rest.window.total, at_rest.status.torrents) == (500, 500)
+        engine.tick()
+        told = await inbox.next(WindowChanged, lambda message: message.status == engine.status())
+        assert told.window.rows == ()
+
+
+async def test_who_is_not_let_in_does_not_knock_again(tmp_path: Path) -> None:
+    knocks = tmp_path / "knocks"
+    script = f"echo >> {knocks}; echo 'me@box: Permission denied (publickey).' >&2; exit 255"
+    refused = Program("ssh://me@box", ("sh", "-c", script), "box")
+    async with running(refused) as (link, inbox), running(tmp_path / "s") as (_, others):
+        assert "Permission denied" in (await inbox.next(LinkDown)).reason
+        for _ in range(20):
+            await others.next(LinkDown)
+        assert knocks.read_text().count("\n") == 1
+        link.retry()
+        await inbox.next(LinkDown)
+        assert knocks.read_text().count("\n") == 2
 
 
 async def test_commands_without_an_engine_are_refused(tmp_path: Path) -> None:
@@ -187,12 +255,7 @@ class ScriptedEngine:
         return [call["params"] for call in self.asked if call["method"] == "view.subscribe"]
 
 
-STATUS = {
-    **dict.fromkeys(schema.SessionStatus.__struct_fields__, 0),
-    "version": "0",
-    "listen": [],
-    "is_isolated": False,
-}
+STATUS = msgspec.to_builtins(FakeEngine().status())
 
 
 async def test_a_gap_asks_for_a_snapshot_again(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.fakes.fake_engine import FakeEngine
 from tui.link import Topic
-from tui.messages import DetailsChanged, LinkDown, LinkUp, WindowChanged
+from tui.messages import DetailsChanged, EngineTold, LinkDown, LinkUp, WindowChanged
 from tui.store import Window
 
 STATUS = FakeEngine(0).status()
@@ -26,3 +26,13 @@ def test_details_replace_only_their_own_kind() -> None:
     assert peers.can_replace(details("a", Topic.PEERS))
     assert not peers.can_replace(details("b", Topic.PEERS))
     assert not peers.can_replace(details("a", Topic.FILES))
+
+
+def test_what_one_of_several_engines_says_replaces_only_its_own() -> None:
+    def told(place: int) -> EngineTold:
+        return EngineTold(place, WindowChanged(Window(), STATUS))
+
+    assert told(0).can_replace(told(0))
+    assert not told(0).can_replace(told(1))
+    assert not told(0).can_replace(EngineTold(0, LinkUp("engine")))
+    assert not EngineTold(0, LinkUp("engine")).can_replace(EngineTold(0, LinkUp("engine")))

@@ -18,7 +18,9 @@ from tests.fakes.fake_engine import FakeEngine
 from tests.tui.scene import Scene
 from tui.app import SeedwrightApp
 from tui.link import Link
+from tui.screens.choose import ChooseScreen
 from tui.widgets.details import DetailsPane
+from tui.widgets.file_table import FileTable
 from tui.widgets.table import ListTable
 
 SMALL, MEDIUM, LARGE = (80, 24), (120, 40), (200, 60)
@@ -32,7 +34,7 @@ class ServedApp(SeedwrightApp):
     """Brings its engine along, on its own event loop."""
 
     def __init__(self, engine: FakeEngine, path: Path, theme: str) -> None:
-        super().__init__(path, link=Link(path, interval_s=0.05, poll_s=0.3), theme=theme)
+        super().__init__(Link(path, interval_s=0.05, poll_s=0.3), theme=theme)
         self.engine = engine
         self.server = ControlServer(engine, path)
 
@@ -118,6 +120,43 @@ async def _nothing(shown: Scene) -> None:
     await shown.until(lambda: "No torrents yet" in "\n".join(shown.text()))
 
 
+SINTEL = "Sintel – Durian Open Movie Project"
+
+
+async def _files(shown: Scene) -> None:
+    await shown.go_to(SINTEL)
+    await shown.press("2", "enter", "down")
+    table = shown.main.query_one(FileTable)
+    await shown.until(lambda: table.row_count > 3)
+    await shown.press("space", "down", "down", "plus")
+    await shown.until(lambda: len(shown.engine.calls) == 2)
+    await shown.settle()
+
+
+async def _choosing(shown: Scene) -> None:
+    row = shown.engine.named(SINTEL).row()
+    await shown.app.push_screen(ChooseScreen(shown.main.link, row, begins=True))
+    table = shown.app.screen.query_one(FileTable)
+    await shown.until(lambda: table.row_count > 3)
+    await shown.press("down", "down", "down", "space")
+
+
+async def _adding(shown: Scene) -> None:
+    await shown.press("a")
+
+
+def test_the_files_and_which_are_wanted(picture: Callable[..., bool]) -> None:
+    assert picture(_files, SMALL)
+
+
+def test_choosing_files_before_the_start(picture: Callable[..., bool]) -> None:
+    assert picture(_choosing, SMALL)
+
+
+def test_adding(picture: Callable[..., bool]) -> None:
+    assert picture(_adding, SMALL)
+
+
 def test_the_list_and_the_overview_in_a_small_terminal(picture: Callable[..., bool]) -> None:
     assert picture(_overview, SMALL)
 
@@ -158,5 +197,65 @@ def test_no_engine(snap_compare: SnapCompare) -> None:
         await shown.ready()
         await shown.until(lambda: "not reachable" in shown.text()[0])
 
-    app = SeedwrightApp(Path("/nowhere/seedwright/engine.sock"))
+    app = SeedwrightApp(Link(Path("/nowhere/seedwright/engine.sock")))
     assert snap_compare(app, terminal_size=SMALL, run_before=wait)
+
+
+class ServedFleet(SeedwrightApp):
+    """Brings its engines along; one that has none does not answer."""
+
+    def __init__(self, engines: dict[str, FakeEngine | None]) -> None:
+        super().__init__(
+            *(Link(Path(f"{name}.sock"), name, interval_s=0.05, poll_s=0.3) for name in engines)
+        )
+        self.engines = engines
+        self.servers = [
+            ControlServer(engine, Path(f"{name}.sock"))
+            for name, engine in engines.items()
+            if engine
+        ]
+
+    async def on_load(self) -> None:
+        for server in self.servers:
+            await server.start()
+
+    async def on_unmount(self) -> None:
+        for server in self.servers:
+            await server.stop()
+
+
+@pytest.mark.parametrize("size", [SMALL, (140, 40)], ids=["small", "wide"])
+@pytest.mark.parametrize("key", ["up", "enter"], ids=["all", "one"])
+def test_several_engines(
+    snap_compare: SnapCompare,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    key: str,
+) -> None:
+    engines: dict[str, FakeEngine | None] = {
+        "seedbox-0": FakeEngine(12),
+        "seedbox-1": FakeEngine(300, seed=3),
+        "attic": None,
+        "an engine with a name that is long": FakeEngine(0),
+    }
+    first, second = list(engines.values())[:2]
+    assert first is not None
+    assert second is not None
+    first.reachability, first.dht_nodes = "reachable", 312
+    second.reachability = "firewalled"
+
+    async def run(pilot: Pilot[Any]) -> None:
+        app = pilot.app
+        assert isinstance(app, ServedFleet)
+        shown = Scene(app, pilot, FakeEngine(0))
+        await shown.until(lambda: app.screen._compositor.size == app.size)
+        await shown.says("● 3 of 4 up")
+        await shown.says("no engine runs at attic.sock")
+        await shown.press(key)
+        if key == "enter":
+            await shown.says("Info-hash" if size[1] > 30 else "Ratio")
+            await shown.says("312 nodes")
+
+    with tempfile.TemporaryDirectory(prefix="seedwright-") as folder:
+        monkeypatch.chdir(folder)
+        assert snap_compare(ServedFleet(engines), terminal_size=size, run_before=run)

@@ -69,3 +69,11 @@ def test_paths_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert completion(".h", ".torrent") == ".hidden.torrent"
     assert completion(f"{tmp_path}/nowhere/x", ".torrent") is None
     assert completion("\0", ".torrent") is None
+
+
+def test_a_folder_of_another_machine_is_taken_as_it_is() -> None:
+    assert save_folder(" /srv/iso ", is_here=False) == "/srv/iso"
+    assert save_folder("", is_here=False) is None
+    for text in ("iso", "~/iso"):
+        with pytest.raises(SourceError, match="name the whole path"):
+            save_folder(text, is_here=False)

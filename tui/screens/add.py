@@ -16,11 +16,18 @@ from tui.screens.path_suggester import PathSuggester
 
 
 class AddScreen(Dialogue):
-    def __init__(self, link: Link, added: Callable[[TorrentRow], None]) -> None:
-        """`added` is told of what the engine took."""
+    def __init__(
+        self,
+        link: Link,
+        added: Callable[[TorrentRow], None],
+        choose: Callable[[TorrentRow, bool], None],
+    ) -> None:
+        """`added` is told of what the engine took, and `choose` of what waits for a choice of its
+        files, and whether it begins then."""
         super().__init__()
         self._link = link
         self._added = added
+        self._choose = choose
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialogue"):
@@ -36,9 +43,10 @@ class AddScreen(Dialogue):
             yield Input(
                 id="save-path",
                 placeholder="the engine's own folder",
-                suggester=PathSuggester(None),
+                suggester=PathSuggester(None) if self._link.is_here else None,
                 compact=True,
             )
+            yield Checkbox("Choose files first", value=True, id="choose", compact=True)
             yield Checkbox("Begin at once", value=True, id="begin", compact=True)
             yield Static(classes="wrong")
             yield Static(Content.styled("→ completes a path", "$muted"), classes="hint")
@@ -47,10 +55,22 @@ class AddScreen(Dialogue):
                 yield Button("Add", id="ok", variant="primary", compact=True)
 
     async def command(self) -> None:
+        begins = self.query_one("#begin", Checkbox).value
+        chooses = self.query_one("#choose", Checkbox).value
         row = await self._link.add(
             self.query_one("#source", Input).value,
             self.query_one("#save-path", Input).value,
-            paused=not self.query_one("#begin", Checkbox).value,
+            paused=not begins and not chooses,
+            pick=chooses,
         )
         self._added(row)
+        if not chooses:
+            self.app.notify(f"Added {fmt.clean(row.name)}", markup=False)
+            return
+        files = [each for each in await self._link.files_of(row.info_hash) if not each.is_pad]
+        if len(files) != 1:
+            self._choose(row, begins)
+            return
+        if begins:
+            await self._link.resume([row.info_hash])
         self.app.notify(f"Added {fmt.clean(row.name)}", markup=False)

@@ -25,6 +25,8 @@ FLAGS = {
     "I": "they connected to us",
     "X": "speaks the fast extension",
     "H": "has all pieces",
+    "E e": "encrypted; e: only the handshake was",
+    "P": "connected by uTP, which yields to other traffic",
 }
 MEANINGS = {
     "downloading": "pieces are coming in, or will be",
@@ -53,11 +55,11 @@ def _section(title: str, entries: Iterable[Entry], width: int) -> list[Content]:
     return [*lines, Content()]
 
 
-def pages(width: int) -> list[list[Content]]:
+def pages(width: int, *, has_fleet: bool = False) -> list[list[Content]]:
     """The sections, each a list of lines at most `width` cells wide."""
     sections: list[tuple[str, list[Entry]]] = [
         (group, [(all_keys(action), action.help, "bold") for action in actions])
-        for group, actions in helped()
+        for group, actions in helped(has_fleet=has_fleet)
     ]
     looks = [
         (f"{look.glyph} {look.word}", MEANINGS[name], COLOURS.get(look.style, ""))
@@ -70,6 +72,10 @@ def pages(width: int) -> list[list[Content]]:
 
 class HelpScreen(ModalScreen[None]):
     BINDINGS = bindings(Scope.DIALOG)
+
+    def __init__(self, *, has_fleet: bool = False) -> None:
+        super().__init__()
+        self._has_fleet = has_fleet
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialogue -wide"):
@@ -85,7 +91,7 @@ class HelpScreen(ModalScreen[None]):
     def on_resize(self) -> None:
         width = self.query_one(VerticalScroll).scrollable_content_region.width
         is_double = width >= TWO_COLUMNS_FROM
-        left = pages(width // 2 - 3 if is_double else width - 2)
+        left = pages(width // 2 - 3 if is_double else width - 2, has_fleet=self._has_fleet)
         right: list[list[Content]] = []
         if is_double:
             while sum(map(len, right)) + len(left[-1]) <= sum(map(len, left[:-1])):

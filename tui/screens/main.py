@@ -7,11 +7,11 @@ run as workers, so that a slow engine never holds up a key; what it refuses beco
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.screen import Screen
 from textual.widgets import Input
 
 from engine.errors import SeedwrightError, UnknownTorrentError
@@ -21,15 +21,17 @@ from tui.keymap import bindings
 from tui.link import Link, Topic, TorrentRow
 from tui.messages import DetailsChanged, LinkDown, LinkUp, WindowChanged
 from tui.screens.add import AddScreen
-from tui.screens.help import HelpScreen
+from tui.screens.choose import ChooseScreen
 from tui.screens.limits import LimitsScreen
-from tui.screens.question import Question, QuestionScreen
+from tui.screens.program import ProgramScreen
+from tui.screens.question import STOP_THE_ENGINE, QuestionScreen
 from tui.screens.removal import removal
 from tui.screens.sort import SortScreen
 from tui.store import Marks, Query, Span, Target, matching
 from tui.widgets.bars import KeyBar, StatusLine, TitleBar
 from tui.widgets.details import DetailsPane, TabStrip
 from tui.widgets.empty import EmptyState
+from tui.widgets.file_table import FileTable
 from tui.widgets.filter_line import FilterLine
 from tui.widgets.table import VirtualTable
 from tui.widgets.torrent_table import TorrentTable
@@ -40,12 +42,13 @@ DETAILS_FROM_ROWS = 18
 """Below this height there is only the list, until the details are asked for."""
 
 
-class MainScreen(Screen[None]):
+class MainScreen(ProgramScreen):
     BINDINGS = bindings(Scope.MAIN)
+    SCOPES = (Scope.MAIN, Scope.PROGRAM)
     AUTO_FOCUS = "#torrents"
 
-    def __init__(self, link: Link) -> None:
-        super().__init__()
+    def __init__(self, link: Link, *, has_fleet: bool = False) -> None:
+        super().__init__(has_fleet=has_fleet)
         self.link = link
         self.marks = Marks()
         self.asked = Query()
@@ -56,15 +59,15 @@ class MainScreen(Screen[None]):
         """What the user chose; None: as the height allows."""
 
     def compose(self) -> ComposeResult:
-        yield TitleBar()
+        yield TitleBar(self.link.name if self.has_fleet else "")
         yield FilterLine()
         with Container(id="body"):
             with Container(id="list"):
                 yield TorrentTable(self.marks, id="torrents")
-                yield EmptyState()
+                yield EmptyState(is_here=self.link.is_here, has_fleet=self.has_fleet)
             yield DetailsPane(id="details")
         yield StatusLine()
-        yield KeyBar()
+        yield KeyBar(Scope.MAIN, has_fleet=self.has_fleet)
 
     def on_mount(self) -> None:
         self._table.display = False
@@ -143,6 +146,18 @@ class MainScreen(Screen[None]):
     def _sort_by_header(self, message: TorrentTable.SortAsked) -> None:
         self._ask(self.asked.sorted_by(message.sort))
 
+    @on(FileTable.Chosen)
+    def _choose_files(self, message: FileTable.Chosen) -> None:
+        levels = dict.fromkeys(message.numbers, message.level)
+        if info_hash := self._details.info_hash:
+            self._perform(self.link.set_files(info_hash, levels))
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _show_keys(self) -> None:
+        bar = self.query_one(KeyBar)
+        bar.scope = Scope.FILES if isinstance(self.focused, FileTable) else Scope.MAIN
+
     @on(TabStrip.Picked)
     def _pick_tab(self, message: TabStrip.Picked) -> None:
         self.action_show_tab(message.topic.value)
@@ -207,9 +222,8 @@ class MainScreen(Screen[None]):
         self, command: Callable[[list[str]], Awaitable[object]], done: str = ""
     ) -> None:
         if targets := self._targets():
-            hashes = [target.info_hash for target in targets]
             said = done.format(fmt.plural(len(targets), "torrent"))
-            self._perform(command(hashes), said)
+            self._perform(command([target.info_hash for target in targets]), said)
 
     def action_pause(self) -> None:
         self._on_targets(self.link.pause)
@@ -229,7 +243,11 @@ class MainScreen(Screen[None]):
             self.app.notify(f"Copied the info-hash of {fmt.plural(len(targets), 'torrent')}.")
 
     def action_add(self) -> None:
-        self.app.push_screen(AddScreen(self.link, self._added))
+        self.app.push_screen(AddScreen(self.link, self._added, self._choose))
+
+    def _choose(self, row: TorrentRow, begins: bool) -> None:
+        # Later: the dialogue that asks for it closes itself first, and can only on top.
+        self.call_later(self.app.push_screen, ChooseScreen(self.link, row, begins=begins))
 
     def _added(self, row: TorrentRow) -> None:
         """Show a new torrent, and whether it can begin."""
@@ -266,8 +284,7 @@ class MainScreen(Screen[None]):
                 self._table.marks_changed()
                 self._perform(self.link.remove(hashes, delete_data=delete_data))
 
-        question = removal(targets, delete_data=delete_data)
-        self.app.push_screen(QuestionScreen(question), answered)
+        self.app.push_screen(QuestionScreen(removal(targets, delete_data=delete_data)), answered)
 
     def action_limits(self) -> None:
         if targets := self._targets():
@@ -358,38 +375,17 @@ class MainScreen(Screen[None]):
 
     # ── program ──
 
-    def action_help(self) -> None:
-        self.app.push_screen(HelpScreen())
-
-    def action_palette(self) -> None:
-        self.app.action_command_palette()
-
-    def action_theme(self) -> None:
-        is_dark = self.app.current_theme.dark
-        self.app.theme = "seedwright-light" if is_dark else "seedwright-dark"
-
-    def action_themes(self) -> None:
-        self.app.action_change_theme()
+    def action_engines(self) -> None:
+        if self.has_fleet:
+            self.dismiss()
 
     def action_retry(self) -> None:
         self.link.retry()
-
-    def action_leave(self) -> None:
-        self.app.exit(0)
 
     def action_shutdown(self) -> None:
         def answered(is_sure: bool | None) -> None:
             if is_sure:
                 self._perform(self.link.shut_down(), "The engine is stopping.")
 
-        question = Question(
-            title="Stop the engine?",
-            body=(
-                "All transfers end, for everybody who uses this engine. Nothing is lost: the "
-                "torrents go on when it is started again."
-            ),
-            yes="Stop the engine",
-            no="Leave it running",
-            is_grave=True,
-        )
-        self.app.push_screen(QuestionScreen(question), answered)
+        which = f"Stop {fmt.clean(self.link.name)}?" if self.has_fleet else STOP_THE_ENGINE.title
+        self.app.push_screen(QuestionScreen(replace(STOP_THE_ENGINE, title=which)), answered)

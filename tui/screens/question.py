@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from textual import on
 from textual.app import ComposeResult
@@ -25,6 +26,18 @@ class Question:
     things: Sequence[str] = ()
     """What it is about, one a line."""
     is_grave: bool = False
+
+
+STOP_THE_ENGINE: Final = Question(
+    title="Stop the engine?",
+    body=(
+        "All transfers end, for everybody who uses this engine. Nothing is lost: the "
+        "torrents go on when it is started again."
+    ),
+    yes="Stop the engine",
+    no="Leave it running",
+    is_grave=True,
+)
 
 
 class QuestionScreen(ModalScreen[bool]):

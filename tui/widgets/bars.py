@@ -14,12 +14,15 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tui import format as fmt
-from tui.actions import Action, Need, in_footer, named
+from tui.actions import Action, Need, Scope, in_footer, named
 from tui.keymap import first_key
 from tui.link import SessionStatus
 from tui.store import SORTS, Query
 
 NOT_REACHABLE = "engine not reachable – retrying"
+
+_LEAST_RIGHT = 24
+"""Cells for where the engine listens, which is worth more than the number of DHT nodes."""
 
 Piece = tuple[str, str]
 """A text and its style."""
@@ -37,6 +40,12 @@ def spread(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Content
     return Content.assemble(*left, (" " * gap, ""), *right)
 
 
+def brand(where: str = "") -> list[Piece]:
+    """How a title begins: the program, and which of several engines this is."""
+    crumb = [(" › ", "$muted"), (fmt.truncate(fmt.clean(where), 24), "bold")] if where else []
+    return [("seedwright", "bold $accent"), *crumb, ("  ", "")]
+
+
 class TitleBar(Widget):
     """What the list shows: how many of how many, marks, order."""
 
@@ -47,9 +56,14 @@ class TitleBar(Widget):
     trouble: reactive[str] = reactive("")
     """Why the engine does not answer; empty while it does."""
 
+    def __init__(self, engine: str = "") -> None:
+        super().__init__()
+        self._engine = engine
+        """Which one it is, where there are several."""
+
     def render(self) -> Content:
         query = self.asked
-        left = [("seedwright", "bold $accent"), ("  ", "")]
+        left = brand(self._engine)
         if self.trouble:
             said = f"✗ {NOT_REACHABLE}: {fmt.clean(self.trouble)}"
             room = self.size.width - _width(left)
@@ -98,7 +112,19 @@ class StatusLine(Widget):
         ]
         if status.is_isolated:
             left.append(("  isolated", "$warning"))
-        listen = ", ".join(fmt.clean(address) for address in status.listen) or "not listening"
+        if status.dht_nodes is not None:
+            nodes = (f"  DHT {fmt.plural(status.dht_nodes, 'node')}", "$muted")
+            if _width([*left, nodes]) + _LEAST_RIGHT <= width:
+                left.append(nodes)
+        if status.reachability in _REACHED:
+            reached = (f"  {status.reachability}", _REACHED[status.reachability])
+            if _width([*left, reached]) + _LEAST_RIGHT <= width:
+                left.append(reached)
+        nowhere = f"by {fmt.clean(status.way_out)}" if status.way_out else "not listening"
+        listen = ", ".join(fmt.clean(address) for address in status.listen) or nowhere
+        if status.waiting:
+            right = [(f"✗ {fmt.clean(status.waiting)}", "$error")]
+            return spread(left if _width(left) + _width(right) + 2 <= width else [], right, width)
         choices: tuple[list[Piece], ...] = (
             [(listen, "$muted"), (f"   ● {fmt.clean(self.engine)}", "$success")],
             [(listen, "$muted"), ("   ● connected", "$success")],
@@ -114,6 +140,10 @@ class StatusLine(Widget):
         return Content.assemble(*left)
 
 
+_REACHED = {"reachable": "$success", "firewalled": "$warning"}
+"""Colours of what there is to say of peers that connect to us."""
+
+
 def _limit(bytes_per_s: int) -> str:
     return f"≤ {fmt.short_size(bytes_per_s)} " if bytes_per_s else ""
 
@@ -123,15 +153,31 @@ class KeyBar(Widget):
 
     has_engine: reactive[bool] = reactive(False)
     has_torrent: reactive[bool] = reactive(False)
+    scope: reactive[Scope] = reactive(Scope.MAIN)
+    """Whose keys come first."""
+
+    def __init__(self, screen: Scope, *, has_fleet: bool) -> None:
+        super().__init__()
+        self._screen = screen
+        self._has_fleet = has_fleet
+        self.set_reactive(KeyBar.scope, screen)
 
     def _fitting(self) -> list[tuple[Action, str]]:
-        actions = in_footer()
+        actions = in_footer(self._screen, Scope.PROGRAM, has_fleet=self._has_fleet)
+        if self.scope is not self._screen:
+            own = in_footer(self.scope)
+            taken = {key for action in own for key in action.keys.split(",")}
+            free = [each for each in actions if taken.isdisjoint(each.keys.split(","))]
+            actions = [*own, *free]
         while actions:
             shown = [(action, f"{first_key(action)} {action.label}") for action in actions]
             if sum(cell_len(text) + 2 for _, text in shown) - 2 <= self.size.width:
                 return shown
-            actions.remove(max(actions, key=lambda action: action.footer))
+            actions.remove(max(actions, key=self._luxury))
         return []
+
+    def _luxury(self, action: Action) -> tuple[bool, int]:
+        return self.scope is not self._screen and action.scope is not self.scope, action.footer
 
     def _is_possible(self, action: Action) -> bool:
         if action.need is Need.TORRENT:
@@ -150,6 +196,8 @@ class KeyBar(Widget):
         left = 0
         for action, text in self._fitting():
             if left <= event.x < left + cell_len(text):
-                await self.screen.run_action(action.name)
+                is_own = action.scope in (self._screen, Scope.PROGRAM)
+                where = self.screen if is_own else self.screen.focused
+                await self.app.run_action(action.name, where)
                 return
             left += cell_len(text) + 2

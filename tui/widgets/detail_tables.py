@@ -1,4 +1,4 @@
-"""The tables of the details: files, peers, trackers, log."""
+"""The tables of the details: peers, trackers, log. The files have file_table.py."""
 
 from __future__ import annotations
 
@@ -7,29 +7,9 @@ from typing import Final
 from tui import clock
 from tui import format as fmt
 from tui.columns import Column, Parts
-from tui.link import FileRow, LogLine, PeerRow, TrackerRow
+from tui.link import LogLine, PeerRow, TrackerRow
 from tui.widgets import cells
 from tui.widgets.table import ListTable
-
-# ── files ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def _file_progress(row: FileRow, width: int) -> Parts:
-    progress = row.have / row.size if row.size else 1.0
-    return cells.progress(progress, width, "bar-done" if progress >= 1 else "bar-in")
-
-
-FILES: Final[tuple[Column[FileRow], ...]] = (
-    Column("path", "File", 24, lambda r, w: cells.path(r.path, w), flex=1),
-    Column(
-        "size",
-        "Size",
-        6,
-        lambda r, w: cells.right(fmt.short_size(r.size), w, "muted"),
-        right=True,
-    ),
-    Column("progress", "Done", 21, _file_progress, compact=12, drop=1),
-)
 
 # ── peers ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -83,6 +63,10 @@ _TRACKER_LOOKS: Final = {
 }
 
 
+def _tier(row: TrackerRow) -> str:
+    return str(row.tier + 1) if row.tier >= 0 else ""
+
+
 def _tracker_state(row: TrackerRow, width: int) -> Parts:
     glyph, style = _TRACKER_LOOKS[row.state]
     return [(fmt.fit(f"{glyph} {row.state}", width), style)]
@@ -102,7 +86,7 @@ def _next_announce(row: TrackerRow, width: int) -> Parts:
 
 
 TRACKERS: Final[tuple[Column[TrackerRow], ...]] = (
-    Column("tier", "Tier", 4, lambda r, w: cells.right(str(r.tier + 1), w, "muted"), drop=4),
+    Column("tier", "Tier", 4, lambda r, w: cells.right(_tier(r), w, "muted"), drop=4),
     Column("url", "Tracker", 26, lambda r, w: cells.text(r.url, w), flex=1),
     Column("state", "State", 12, _tracker_state),
     Column("swarm", "Seeds+rest", 10, _swarm, right=True, drop=2),

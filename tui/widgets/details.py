@@ -23,7 +23,8 @@ from tui.link import (
     TorrentRow,
     TrackerRow,
 )
-from tui.widgets.detail_tables import FILES, LOG, PEERS, TRACKERS, LogTable
+from tui.widgets.detail_tables import LOG, PEERS, TRACKERS, LogTable
+from tui.widgets.file_table import FileTable
 from tui.widgets.overview import Overview
 from tui.widgets.table import ListTable
 
@@ -74,7 +75,7 @@ class DetailsPane(Vertical):
         yield TabStrip()
         with ContentSwitcher(initial=Topic.OVERVIEW.value):
             yield Overview(id=Topic.OVERVIEW.value)
-            yield ListTable[FileRow](FILES, id=Topic.FILES.value)
+            yield FileTable(id=Topic.FILES.value)
             yield ListTable[PeerRow](PEERS, id=Topic.PEERS.value)
             yield ListTable[TrackerRow](TRACKERS, id=Topic.TRACKERS.value)
             yield LogTable(LOG, id=Topic.LOG.value)
@@ -89,13 +90,19 @@ class DetailsPane(Vertical):
         """What takes the focus."""
         return self.query_one(f"#{self.topic.value}")
 
+    @property
+    def info_hash(self) -> str | None:
+        """Of the shown torrent."""
+        return self._row.info_hash if self._row else None
+
     def show_torrent(self, row: TorrentRow | None) -> None:
         """Show what the list knows; what only the engine knows arrives by `show_details`."""
         is_other = (row and row.info_hash) != (self._row and self._row.info_hash)
         self._row = row
         if is_other:
             self.info = None
-            for topic in (Topic.FILES, Topic.PEERS, Topic.TRACKERS, Topic.LOG):
+            self.query_one(FileTable).forget()
+            for topic in (Topic.PEERS, Topic.TRACKERS, Topic.LOG):
                 self._table(topic).set_rows([])
         self.query_one(Overview).show(row, self.info)
 
@@ -105,11 +112,10 @@ class DetailsPane(Vertical):
         if topic is Topic.OVERVIEW:
             self.info = cast(TorrentInfo, details)
             self.query_one(Overview).show(self._row, self.info)
+        elif topic is Topic.FILES:
+            self.query_one(FileTable).show_files(cast("list[FileRow]", details))
         else:
-            rows = cast("list[FileRow | PeerRow | TrackerRow | LogLine]", details)
-            if topic is Topic.FILES:
-                rows = [row for row in rows if not cast(FileRow, row).is_pad]
-            self._table(topic).set_rows(rows)
+            self._table(topic).set_rows(cast("list[PeerRow | TrackerRow | LogLine]", details))
 
-    def _table(self, topic: Topic) -> ListTable[FileRow | PeerRow | TrackerRow | LogLine]:
+    def _table(self, topic: Topic) -> ListTable[PeerRow | TrackerRow | LogLine]:
         return self.query_one(f"#{topic.value}", ListTable)

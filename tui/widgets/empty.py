@@ -25,18 +25,21 @@ class EmptyState(Widget):
     has_rows: reactive[bool] = reactive(False, layout=True)
     """The engine has told its list."""
 
+    def __init__(self, *, is_here: bool, has_fleet: bool) -> None:
+        super().__init__()
+        self._is_here = is_here
+        self._has_fleet = has_fleet
+
     def render(self) -> Content:
         if self.trouble:
             return Content.assemble(
                 (NOT_REACHABLE, "bold $error"),
                 (f"\n\n{fmt.clean(self.trouble)}\n\n", "$muted"),
-                ("Start one with ", ""),
-                ("seedwright daemon", "bold"),
-                ("; this view then connects by itself.\n", ""),
+                *self._remedy(),
                 _key("retry"),
                 (" tries now   ", "$muted"),
-                _key("leave"),
-                (" quits", "$muted"),
+                _key("engines" if self._has_fleet else "leave"),
+                (" other engines" if self._has_fleet else " quits", "$muted"),
             )
         if not self.has_rows:
             return Content.styled("connecting …", "$muted")
@@ -57,3 +60,12 @@ class EmptyState(Widget):
             ("or from a shell: ", "$muted"),
             ("seedwright add FILE", ""),
         )
+
+    def _remedy(self) -> list[tuple[str, str]]:
+        if not self._is_here:
+            return [("This view connects by itself as soon as it answers.\n", "")]
+        return [
+            ("Start one with ", ""),
+            ("seedwright daemon", "bold"),
+            ("; this view then connects by itself.\n", ""),
+        ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -84,20 +84,25 @@ def lines(row: TorrentRow, info: TorrentInfo | None, width: int) -> list[Content
         page.append(Content.styled(fmt.truncate(fmt.clean(why), width), style))
     if width >= ROOMY_FROM:
         page.append(Content())
-    columns = max(1, min(3, width // PAIR_WIDTH))
-    if columns == 1 and width >= 70:
-        columns = 2
-    facts = list(pairs(row, info))
-    cell = width // columns
-    page += [
-        Content.assemble(*(_pair(fact, cell) for fact in facts[start : start + columns]))
-        for start in range(0, len(facts), columns)
-    ]
-    page += [_pair(fact, width) for fact in wide_pairs(row, info)]
+    page += in_columns(list(pairs(row, info)), width)
+    page += [pair(fact, width) for fact in wide_pairs(row, info)]
     return page
 
 
-def _pair(fact: Pair, width: int) -> Content:
+def in_columns(facts: Sequence[Pair], width: int) -> list[Content]:
+    """Facts side by side, as many as there is room for."""
+    columns = max(1, min(3, width // PAIR_WIDTH))
+    if columns == 1 and width >= 70:
+        columns = 2
+    cell = width // columns
+    return [
+        Content.assemble(*(pair(fact, cell) for fact in facts[start : start + columns]))
+        for start in range(0, len(facts), columns)
+    ]
+
+
+def pair(fact: Pair, width: int) -> Content:
+    """A fact in exactly `width` cells."""
     label, value, style = fact
     room = max(0, width - LABEL_WIDTH - 1)
     return Content.assemble(

@@ -104,7 +104,7 @@ class VirtualTable(ScrollView, Generic[R], can_focus=True):
         return False
 
     def lead(self, row: R) -> Parts:
-        return ()
+        return [(" " * self.LEAD_WIDTH, "")]
 
     @property
     def sorted_by(self) -> tuple[str, bool]:
@@ -244,7 +244,11 @@ class VirtualTable(ScrollView, Generic[R], can_focus=True):
             look = self._row_look(None, index)
             return self._strip([(" " * self.LEAD_WIDTH + fmt.ELLIPSIS, "faint")], look, width)
         look = self._row_look(row, index)
-        parts = list(self.lead(row))
+        return self._strip([*self.lead(row), *self.cells(row)], look, width)
+
+    def cells(self, row: R) -> Parts:
+        """What stands behind the lead: a cell in each column."""
+        parts: list[tuple[str, str]] = []
         last = 0
         for placed in self._placed:
             if placed.width <= 0:
@@ -252,7 +256,7 @@ class VirtualTable(ScrollView, Generic[R], can_focus=True):
             parts.append((" " * (placed.left - last), ""))
             parts.extend(placed.column.draw(row, placed.width))
             last = placed.left + placed.width
-        return self._strip(parts, look, width)
+        return parts
 
     def _row_look(self, row: R | None, index: int) -> str:
         if index == self.cursor:
