@@ -20,10 +20,13 @@ from tests.benchmarks.figures import LegResult
 from tests.benchmarks.fixed_tracker import FixedTracker
 from tests.benchmarks.hash_legs import HASH_LEGS
 from tests.benchmarks.idle_legs import IDLE_LEGS
+from tests.benchmarks.image_legs import IMAGE_LEGS
 from tests.benchmarks.payloads import Payloads, room_for
 from tests.benchmarks.transfer_legs import TRANSFER_LEGS, size_text
 
-LEGS: dict[str, Leg] = {leg.name: leg for leg in (*TRANSFER_LEGS, *HASH_LEGS, *IDLE_LEGS)}
+LEGS: dict[str, Leg] = {
+    leg.name: leg for leg in (*TRANSFER_LEGS, *HASH_LEGS, *IDLE_LEGS, *IMAGE_LEGS)
+}
 _NOT_USUAL = {"libtorrent-default"}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30}

@@ -147,6 +147,8 @@ class Leg:
     reference: str = REFERENCE
     unable: Mapping[str, str] = field(default_factory=dict)
     """Why some clients cannot take part."""
+    missing: Callable[[], str] = lambda: ""
+    """Why nobody can take part on this machine; empty if they can."""
     room: Callable[[Sizes], int] = lambda sizes: 3 * sizes.payload
     """Bytes needed."""
     once: bool = False
@@ -161,9 +163,10 @@ async def run_leg(
     able = [name for name in (leg.clients or wanted) if name in wanted]
     if leg.reference not in able and leg.reference not in bench.kinds:
         able.append(leg.reference)  # no client, but what the machine can do
+    missing = leg.missing()
     for name in list(able):
-        if name in leg.unable:
-            result.left_out[name] = leg.unable[name]
+        if why := missing or leg.unable.get(name, ""):
+            result.left_out[name] = why
             able.remove(name)
     rounds = 1 if leg.once else runs
     for name in able:

@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.no_bootstrap import NO_BOOTSTRAP
+from tests.no_multicast import NO_MULTICAST
+
 ROOT = Path(__file__).parents[2]
 END_S = 15.0
 _LINE_LIMIT = 1 << 20
@@ -27,7 +30,7 @@ def clean_environment(home: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if "proxy" not in name.lower() and not name.startswith(("XDG_", "SEEDWRIGHT_"))
     }
-    return {**keep, "HOME": str(home)}
+    return {**keep, "HOME": str(home), **NO_BOOTSTRAP, **NO_MULTICAST}
 
 
 class Child:

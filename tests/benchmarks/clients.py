@@ -82,9 +82,20 @@ class Seedwright:
     learns: ClassVar[Learns] = Learns.TOLD
     is_exact: ClassVar[bool] = True
 
-    def __init__(self, *, state: Path | None = None, churn: int = 0) -> None:
-        """`state`: the folder of an earlier life; `churn`: see engine_child.py."""
+    def __init__(
+        self,
+        *,
+        state: Path | None = None,
+        churn: int = 0,
+        transports: str = "tcp",
+        encrypts: bool = False,
+    ) -> None:
+        """`state`: the folder of an earlier life; `churn`: see engine_child.py; `transports`: the
+        setting of that name, TCP alone as with libtorrent; who `encrypts` speaks RC4 and nothing
+        else."""
+        self._transports = transports
         self._state = state
+        self._encrypts = encrypts
         self._churn = churn
         self._child = Child(self.name)
         self._control: ControlClient | None = None
@@ -137,7 +148,9 @@ class Seedwright:
             "--isolated",
             f"--socket={self.socket}",
             f"--state-dir={self._state or folder / 'state'}",
+            f"--set=network.transports={self._transports}",
             "--log-level=warning",
+            *(("--set=network.encryption=required",) if self._encrypts else ()),
         )
         self._port = (await self._child.wait("ready", READY_S))["port"]
         self._control = await ControlClient.connect(self.socket, client="benchmark")
@@ -185,9 +198,10 @@ class Libtorrent:
     learns: ClassVar[Learns] = Learns.TOLD
     is_exact: ClassVar[bool] = True
 
-    def __init__(self, *, restore: Path | None = None) -> None:
-        """`restore`: a folder of resume data to bring back."""
+    def __init__(self, *, restore: Path | None = None, encrypts: bool = False) -> None:
+        """`restore`: a folder of resume data to bring back; `encrypts` as above."""
         self._restore = restore
+        self._encrypts = encrypts
         self._child = Child(self.name)
         self._port = 0
 
@@ -224,7 +238,8 @@ class Libtorrent:
     async def start(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         module = "tests.benchmarks.libtorrent_child"
-        await self._child.start(folder, sys.executable, "-m", module, self.profile)
+        rc4 = ("rc4",) if self._encrypts else ()
+        await self._child.start(folder, sys.executable, "-m", module, self.profile, *rc4)
         self._port = (await self._child.wait("ready", READY_S))["port"]
         if self._restore is not None:
             self._child.send(do="restore", folder=str(self._restore))
@@ -252,11 +267,24 @@ class Libtorrent:
         await self._child.end()
 
 
+class LibtorrentUtp(Libtorrent):
+    """libtorrent that speaks uTP alone, with the socket buffers that it needs for it."""
+
+    profile: ClassVar[str] = "utp"
+
+
 class LibtorrentDefault(Libtorrent):
     """libtorrent as it is when told nothing."""
 
     name = "libtorrent-default"
     profile: ClassVar[str] = "default"
+
+
+ENCRYPTING: dict[str, Callable[[], Client]] = {
+    "seedwright": lambda: Seedwright(encrypts=True),
+    "libtorrent": lambda: Libtorrent(encrypts=True),
+}
+"""Those that can be told to speak RC4 and nothing else."""
 
 
 def registry() -> dict[str, Callable[[], Client]]:

@@ -91,18 +91,21 @@ def main() -> None:
         *,
         socket_path: Path,
         state_dir: Path,
+        metrics: str = "",
         ready: Callable[[Session], None] | None = None,
     ) -> None:
         def on_ready(session: Session) -> None:
             if ready is not None:
                 ready(session)
-            port = session.incoming.listener.port
+            port = session.port
             tell("ready", port=port, torrents=len(session.torrents))
             watch_seeding(session)
             if busy:
                 churn(session, busy)
 
-        await _run_daemon(options, socket_path=socket_path, state_dir=state_dir, ready=on_ready)
+        await _run_daemon(
+            options, socket_path=socket_path, state_dir=state_dir, metrics=metrics, ready=on_ready
+        )
 
     engine.daemon.run_daemon = run_watched
     watch_first_block()

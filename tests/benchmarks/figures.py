@@ -35,6 +35,7 @@ FIGURES: Mapping[str, Figure] = {
         Figure("first_byte", "s to first byte", digits=3),
         Figure("open_files", "open files", has_ratio=False),
         Figure("start", "s to start", digits=2),
+        Figure("image", "image MiB"),
         Figure("resident", "RSS MiB", digits=1),
         Figure("idle_cpu", "idle CPU %", digits=2, has_ratio=False),
         Figure("connected", "peers held", more_is_better=True, has_ratio=False),

@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from engine.core.compact import Endpoint
 from tests.benchmarks.bench import Bench, Leg, Sizes
 from tests.benchmarks.child import BenchmarkError
-from tests.benchmarks.clients import Client, Learns
+from tests.benchmarks.clients import ENCRYPTING, Client, Learns, LibtorrentUtp, Seedwright
 from tests.benchmarks.figures import REFERENCE
 from tests.benchmarks.payloads import GIB, KIB, MIB, SMALL_FILE_BYTES, Payload
 from tests.benchmarks.scripted_peers import ReadyPeer
@@ -46,8 +47,11 @@ async def transfer(
     subject: Subject,
     target: Path,
     check: tuple[str, str],
+    kinds: Mapping[str, Callable[[], Client]] | None = None,
 ) -> dict[str, float]:
-    """Move a payload once, from all seeders to all leechers, into a folder under `target`."""
+    """Move a payload once, from all seeders to all leechers, into a folder under `target`; `kinds`
+    are made instead of the bench's own."""
+    kinds = kinds or bench.kinds
     patience = bench.patience(payload.size * len(leechers))
     async with contextlib.AsyncExitStack() as stack:
         folder = await stack.enter_async_context(bench.scratch())
@@ -56,7 +60,7 @@ async def transfer(
         async def started(names: Sequence[str], role: str) -> list[Client]:
             return [
                 await stack.enter_async_context(
-                    bench.running(bench.kinds[name](), folder / f"{role}{number}")
+                    bench.running(kinds[name](), folder / f"{role}{number}")
                 )
                 for number, name in enumerate(names)
             ]
@@ -166,6 +170,7 @@ def _download(
     figures: Sequence[str] = _FIGURES,
     to_disk: bool = False,
     once: bool = False,
+    encrypted: bool = False,
     room: Callable[[Sizes], int] = lambda sizes: 3 * sizes.payload,
 ) -> Leg:
     async def measure(bench: Bench, client: str) -> dict[str, float]:
@@ -177,12 +182,27 @@ def _download(
             subject=Subject.LEECHERS,
             target=bench.disk if to_disk else bench.memory,
             check=(name, client),
+            kinds=_encrypting(encrypted),
         )
 
-    return Leg(name, title, figures, measure, once=once, room=room)
+    return Leg(name, title, figures, measure, _encrypting_names(encrypted), once=once, room=room)
 
 
-def _seed(name: str, title: Callable[[Sizes], str], *, from_disk: bool = False) -> Leg:
+def _encrypting(encrypted: bool) -> Mapping[str, Callable[[], Client]] | None:
+    return ENCRYPTING if encrypted else None
+
+
+def _encrypting_names(encrypted: bool) -> Sequence[str] | None:
+    return tuple(ENCRYPTING) if encrypted else None
+
+
+def _seed(
+    name: str,
+    title: Callable[[Sizes], str],
+    *,
+    from_disk: bool = False,
+    encrypted: bool = False,
+) -> Leg:
     async def measure(bench: Bench, client: str) -> dict[str, float]:
         payload = await asyncio.to_thread(bench.payloads.one_file, bench.sizes.payload, MIB)
         if from_disk:
@@ -197,12 +217,20 @@ def _seed(name: str, title: Callable[[Sizes], str], *, from_disk: bool = False) 
             subject=Subject.SEEDERS,
             target=bench.memory,
             check=(name, client),
+            kinds=_encrypting(encrypted),
         )
 
-    return Leg(name, title, _FIGURES, measure)
+    return Leg(name, title, _FIGURES, measure, _encrypting_names(encrypted))
 
 
-def _same_kind(name: str, title: Callable[[Sizes], str], seeders: int, leechers: int) -> Leg:
+def _same_kind(
+    name: str,
+    title: Callable[[Sizes], str],
+    seeders: int,
+    leechers: int,
+    *,
+    encrypted: bool = False,
+) -> Leg:
     async def measure(bench: Bench, client: str) -> dict[str, float]:
         return await transfer(
             bench,
@@ -212,6 +240,7 @@ def _same_kind(name: str, title: Callable[[Sizes], str], seeders: int, leechers:
             subject=Subject.ALL,
             target=bench.memory,
             check=(name, client),
+            kinds=_encrypting(encrypted),
         )
 
     unable = {"transmission": _NOT_TOLD}
@@ -222,8 +251,28 @@ def _same_kind(name: str, title: Callable[[Sizes], str], seeders: int, leechers:
         title,
         ("speed", "cpu", "total"),
         measure,
+        _encrypting_names(encrypted),
         unable=unable,
         room=lambda sizes: (leechers + 2) * sizes.payload,
+    )
+
+
+_UTP: Mapping[str, Callable[[], Client]] = {
+    Seedwright.name: partial(Seedwright, transports="utp"),
+    LibtorrentUtp.name: LibtorrentUtp,
+}
+
+
+async def _over_utp(bench: Bench, client: str) -> dict[str, float]:
+    return await transfer(
+        bench,
+        await asyncio.to_thread(bench.payloads.one_file, bench.sizes.payload, MIB),
+        seeders=[client],
+        leechers=[client],
+        subject=Subject.ALL,
+        target=bench.memory,
+        check=("utp", client),
+        kinds=_UTP,
     )
 
 
@@ -290,6 +339,13 @@ TRANSFER_LEGS: tuple[Leg, ...] = (
         from_disk=True,
     ),
     _same_kind("same", lambda s: f"{size_text(s.payload)} from its own kind, CPU of both", 1, 1),
+    Leg(
+        "utp",
+        lambda s: f"{size_text(s.payload)} from its own kind over uTP alone, CPU of both",
+        ("speed", "cpu", "total"),
+        _over_utp,
+        clients=tuple(_UTP),
+    ),
     _download(
         "files",
         lambda s: f"{s.files} files of {size_text(SMALL_FILE_BYTES)}, from a libtorrent seeder",
@@ -302,6 +358,24 @@ TRANSFER_LEGS: tuple[Leg, ...] = (
     ),
     _same_kind(
         "four-to-one", lambda s: f"{size_text(s.payload)} from 4 to 1 of a kind, CPU of all", 4, 1
+    ),
+    _same_kind(
+        "rc4",
+        lambda s: f"{size_text(s.payload)} from its own kind, all of it in RC4, CPU of both",
+        1,
+        1,
+        encrypted=True,
+    ),
+    _download(
+        "rc4-download",
+        lambda s: f"{size_text(s.payload)} from a libtorrent seeder, all of it in RC4, tmpfs",
+        _one_file(_usual, MIB),
+        encrypted=True,
+    ),
+    _seed(
+        "rc4-seed",
+        lambda s: f"{size_text(s.payload)} to a libtorrent leecher, all of it in RC4, tmpfs",
+        encrypted=True,
     ),
     _with_pieces("16k", 16 * KIB),
     _with_pieces("256k", 256 * KIB),
