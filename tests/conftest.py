@@ -6,7 +6,14 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.leaks"]
+from tests.no_bootstrap import NO_BOOTSTRAP
+from tests.no_multicast import NO_MULTICAST
+
+# No test knows a node outside, or speaks to the local network: neither in this process nor in
+# those that inherit from it.
+os.environ |= NO_BOOTSTRAP | NO_MULTICAST
+
+pytest_plugins = ["tests.leaks", "tests.quiet"]
 
 # A busy machine makes everything slow: speed is measured in tests/benchmarks, not judged here.
 _quiet = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -41,6 +41,7 @@ def _among(loaded: set[str], roots: Iterable[str]) -> list[str]:
     ("module", "unwanted"),
     [
         ("engine.control.client", {"aiohttp", "textual", "sqlite3", "uvloop", *ENGINE_ROOMS}),
+        ("engine.session.session", {"cryptography", "textual", "tui"}),
         ("engine.cli", {"aiohttp", "textual", "uvloop", "tui", *ENGINE_ROOMS}),
         ("tui.link", {"aiohttp", "sqlite3", *ENGINE_ROOMS}),
         ("tui.store", {"textual", "aiohttp", "asyncio", *ENGINE_ROOMS}),

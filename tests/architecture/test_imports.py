@@ -15,14 +15,20 @@ ROOMS: dict[str, set[str]] = {
     "net": {"core", "wire", "utp", "discovery"},
     "torrent": {"core", "wire", "utp", "swarm", "discovery", "storage", "net"},
     "session": {"core", "wire", "utp", "swarm", "discovery", "storage", "net", "torrent"},
-    "control": {"core", "session", "torrent"},
+    "control": {"core", "discovery", "session", "torrent"},
 }
 """What each room may import beside itself and engine.errors."""
 
 TAKES_SETTINGS = {"storage", "tracker", "net", "torrent", "session", "control"}
 """May import engine.settings; pure rooms get plain values."""
 
-FRONT_DOOR = {f"engine.control.{name}" for name in ("schema", "framing", "client", "socket_path")}
+FRONT_DOOR = {
+    "engine.engine_address",
+    *(
+        f"engine.control.{name}"
+        for name in ("schema", "framing", "client", "carrier", "socket_path")
+    ),
+}
 """What a front end loads: small, and the same for all of them."""
 
 COMPOSING = {"commands"}
@@ -30,8 +36,11 @@ COMPOSING = {"commands"}
 the interface included, and no room imports them."""
 
 BELOW_ALL: dict[str, set[str]] = {
+    "engine.engine_address": set(),
     "engine.errors": set(),
+    "engine.network_kinds": {"core"},
     "engine.setting_kinds": {"core"},
+    "engine.setting_sections": {"core"},
     "engine.settings": {"core"},
 }
 """Modules outside of the rooms that rooms may import, and the rooms that these may import. The

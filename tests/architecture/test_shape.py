@@ -8,7 +8,7 @@ from tests.architecture.source import ROOT, Module, assert_none, modules
 
 LENGTH_BUDGET = 400
 LONGER = {
-    "engine.control.schema": 600,  # the whole interface of the engine is one readable file
+    "engine.control.schema": 750,  # the whole interface of the engine is one readable file
 }
 
 VAGUE = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
@@ -23,8 +23,18 @@ WITHOUT_MIRROR = {
     "engine.discovery.dht.counters": "values; the node is tested by them",
     "engine.discovery.dht.events": "values; the node is tested by them",
     "engine.discovery.dht.messages": "values; krpc is tested with them",
+    "engine.net.name_sockets": "tests/net/test_names.py asks over them",
+    "engine.net.proxy_steps": "values; the scripts of SOCKS5 and HTTP are tested with them",
+    "engine.net.udp_tracker_socket": "tests/net/test_udp_tracker_client.py asks over them",
+    "engine.net.connection": "a Protocol; the connections are tested against it",
     "engine.torrent.owner": "a Protocol; the session is tested by what torrents tell it",
     "engine.torrent.facilities": "values; every torrent is tested with them",
+    "engine.utp.counters": "values; test_connection.py reads them",
+    "engine.utp.feedback": "every packet passes it; test_connection.py sends what must not",
+    "engine.utp.flight": "rows of packets; test_outbound.py fills and sends them",
+    "engine.utp.shared": "values; every connection is tested with them",
+    "engine.utp.timing": "every connection is tested by it, on a virtual clock",
+    "engine.tracker.shared_scripts": "run by Valkey; what they answer is tested of shared_swarms",
     "engine.storage.backend": "a Protocol; its implementations are tested against it",
 }
 """Modules that no test module is named after, and why."""

@@ -22,7 +22,7 @@ LOOPBACK = SessionOptions(listen_host="127.0.0.1", stop_timeout_s=2.0)
 
 
 def endpoint_of(session: Session) -> Endpoint:
-    return session.incoming.listener.endpoints[0]
+    return session.endpoints[0]
 
 
 @contextlib.asynccontextmanager

@@ -22,7 +22,8 @@ from engine.core.bitfield import Bitfield
 from engine.core.metainfo import Metainfo
 from engine.session.state_db import StateDb
 from engine.torrent.lifecycle import State
-from tests.end_to_end.rig import endpoint_of, running, seeding, until_state
+from tests.end_to_end.dht_rig import dht_options
+from tests.end_to_end.rig import endpoint_of, running, seeding, until, until_state
 from tests.storage.torrents import Layout, Sample, sample
 
 KIB = 1024
@@ -54,7 +55,9 @@ class Daemon:
 
 
 @contextlib.asynccontextmanager
-async def _daemon(folder: Path, down_limit: int = RATE) -> AsyncIterator[Daemon]:
+async def _daemon(
+    folder: Path, down_limit: int = RATE, *, joins_by: str | None = None
+) -> AsyncIterator[Daemon]:
     socket_path = folder / "s"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -62,6 +65,7 @@ async def _daemon(folder: Path, down_limit: int = RATE) -> AsyncIterator[Daemon]
         str(socket_path),
         str(folder / "state"),
         str(down_limit),
+        *([] if joins_by is None else [joins_by]),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -133,6 +137,46 @@ async def test_twenty_kills_corrupt_nothing_and_lose_next_to_nothing(tmp_path: P
             assert await daemon.process.wait() == 0
     assert (tmp_path / "target" / "t").read_bytes() == content.data
     assert row.downloaded < 2 * content.info.total_length
+
+
+async def _joined(client: ControlClient) -> schema.DhtNodeInfo:
+    """Our node of IPv4, once it is part of the DHT."""
+    async with asyncio.timeout(20):
+        while True:
+            (node,) = (await client.call(schema.DhtStatus())).nodes
+            if node.is_joined:
+                return node
+            await asyncio.sleep(0.05)
+
+
+def _are_kept(folder: Path, ids: list[bytes]) -> bool:
+    """Whether the state file, which its owner has locked, has all these nodes."""
+    written = b"".join(path.read_bytes() for path in (folder / "state").glob("state.db*"))
+    return all(each in written for each in ids)
+
+
+async def test_the_table_of_the_dht_survives_a_kill(tmp_path: Path) -> None:
+    """The next life knows its id and its nodes, and asks nobody to be let in."""
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(running(dht_options()))
+        others = [await stack.enter_async_context(running(dht_options(first))) for _ in range(5)]
+        nodes = [first, *others]
+        ids = [bytes(session.dht.nodes[False].node_id) for session in nodes]
+        for session in nodes:
+            await until(session, lambda session=session: bool(session.dht.joined))
+        joins_by = ",".join(str(endpoint) for s in nodes for endpoint in s.udp.endpoints)
+        first_life, next_life = (_daemon(tmp_path, joins_by=each) for each in (joins_by, ""))
+        async with first_life as daemon, await daemon.until_ready() as client:
+            before = await _joined(client)
+            assert before.nodes == len(nodes)
+            async with asyncio.timeout(20):
+                while not _are_kept(tmp_path, ids):
+                    await asyncio.sleep(0.1)
+            await daemon.kill()
+        async with next_life as daemon, await daemon.until_ready() as client:
+            after = await _joined(client)
+    assert after.node_id == before.node_id
+    assert after.nodes == before.nodes
 
 
 # ── a clean stop ────────────────────────────────────────────────────────────────────────────────

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.core.metainfo import Metainfo
+from engine.net.connection import Transport
 from engine.torrent.lifecycle import State
-from tests.end_to_end.rig import endpoint_of, running, seeding, until, until_state
+from tests.end_to_end.rig import LOOPBACK, endpoint_of, running, seeding, until, until_state
+from tests.fakes import scripted_peer as wire
+from tests.fakes.scripted_peer import ScriptedPeer
 from tests.storage.torrents import sample
 
 KIB = 1024
@@ -79,3 +83,34 @@ async def test_two_torrents_share_the_limit_of_the_session(tmp_path: Path) -> No
         leecher.set_limits(down=0)
         for torrent in torrents:
             await until_state(leecher, torrent, State.SEEDING)
+
+
+async def test_messages_of_others_do_not_wait_behind_a_fast_seed(tmp_path: Path) -> None:
+    """One seed fills the limit over uTP; what ten others say by TCP is heard at once."""
+    content = sample(8192 * KIB, 256 * KIB)
+    content.store(tmp_path / "source")
+    metainfo = Metainfo(content.info)
+    utp = replace(LOOPBACK, transports=frozenset({Transport.UTP}))
+    async with running(utp) as seeder, running() as leecher:
+        await seeding(seeder, metainfo, tmp_path / "source")
+        leecher.set_limits(down=100 * KIB)
+        torrent = await leecher.add(
+            metainfo, save_path=tmp_path / "target", peers=[endpoint_of(seeder)]
+        )
+        await until(leecher, lambda: torrent.down_rate.total > 100 * KIB)
+        visitors = []
+        for number in range(10):
+            visitor = await ScriptedPeer.meet(
+                endpoint_of(leecher), bytes(torrent.info_hash), peer_id=b"-XX0000-%012d" % number
+            )
+            visitor.send(wire.frame(wire.HAVE_NONE), wire.frame(wire.INTERESTED))
+            visitors.append(visitor)
+        clock = leecher.facilities.loop.time
+        began, before = clock(), torrent.down_rate.total
+        live = torrent.wake()
+        await until(leecher, lambda: sum(peer.is_interested for peer in live.peers.connected) == 10)
+        assert clock() - began < 3
+        await until(leecher, lambda: torrent.down_rate.total - before > 200 * KIB)
+        assert clock() - began < 8, "and the seed still fills the limit"
+        for visitor in visitors:
+            await visitor.close()

@@ -136,13 +136,6 @@ async def test_what_is_on_disk_already_is_not_fetched_again(tmp_path: Path) -> N
         assert torrent.down_rate.total == 0
 
 
-async def test_a_selection_of_files_is_not_made_in_silence(tmp_path: Path) -> None:
-    async with place(SMALL, tmp_path) as there:
-        torrent = await there.add(replace(link_to(SMALL, there.seed), selected=(range(1),)))
-        await there.arrives(torrent)
-        assert "selects some files; all are fetched" in log_of(torrent)
-
-
 async def test_hints_of_the_link_become_those_of_the_torrent(tmp_path: Path) -> None:
     async with place(SMALL, tmp_path) as there:
         seeds = ("https://w.example/x",)
@@ -252,15 +245,16 @@ async def test_pause_and_resume_while_fetching(tmp_path: Path) -> None:
 
 async def test_a_torrent_is_there_once_by_link_or_by_file(tmp_path: Path) -> None:
     async with running() as session:
-        await session.add(link_to(SMALL), save_path=tmp_path, paused=True)
+        torrent = await session.add(link_to(SMALL), save_path=tmp_path, paused=True)
+        with pytest.raises(DuplicateTorrentError):
+            await session.add(link_to(SMALL), save_path=tmp_path)
+        # The file of a link without metadata completes it.
+        assert await session.add(Metainfo(SMALL.info), save_path=tmp_path, paused=True) is torrent
+        assert torrent.has_info
         for again in (link_to(SMALL), Metainfo(SMALL.info)):
             with pytest.raises(DuplicateTorrentError):
                 await session.add(again, save_path=tmp_path)
-        (torrent,) = session.torrents.values()
-        await session.remove(torrent, delete_data=True)
-        await session.add(Metainfo(SMALL.info), save_path=tmp_path, paused=True)
-        with pytest.raises(DuplicateTorrentError):
-            await session.add(link_to(SMALL), save_path=tmp_path)
+        assert list(session.torrents.values()) == [torrent]
 
 
 async def test_nobody_comes_in_before_the_metadata_is_there(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ class Wrapped(Middleware):
     def file_map(self) -> FileMap:
         return self._files.file_map
 
+    def gather(self) -> None:
+        self._files.gather()
+
 
 Spoil = Callable[[TorrentFiles], Middleware]
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+import msgspec
+
 from engine.control import schema
 from engine.control.change_log import ChangeLog, Changes
-from engine.control.schema import TorrentState, TrackerState
+from engine.control.schema import FilePriority, TorrentState, TrackerState
 from engine.core.compact import Endpoint
 from engine.core.metainfo import Metainfo
 from engine.errors import DuplicateTorrentError, SeedwrightError, SourceError
@@ -152,6 +154,9 @@ class FakeEngine:
         """Raised, once, by the next command."""
         self.is_shut_down = False
         self.down_limit = self.up_limit = 0
+        self.reachability = "unknown"
+        self.way_out = ""
+        self.dht_nodes: int | None = None
         self.log_changes = ChangeLog()
         for index in range(count):
             self._insert(self._invent(index, active_every))
@@ -275,7 +280,8 @@ class FakeEngine:
         return schema.SessionStatus(
             version="0.1.0",
             started_at=EPOCH - 86_400,
-            listen=["0.0.0.0:6881", "[::]:6881"],
+            listen=[] if self.way_out else ["0.0.0.0:6881", "[::]:6881"],
+            way_out=self.way_out,
             torrents=len(torrents),
             peers=sum(each.peers for each in torrents),
             down_rate=sum(each.down_rate for each in torrents),
@@ -286,9 +292,26 @@ class FakeEngine:
             up_limit=self.up_limit,
             disk_queue=0,
             is_isolated=False,
+            dht_nodes=self.dht_nodes,
+            reachability=self.reachability,
         )
 
     # ── questions about one torrent ──
+
+    async def dht(self, request: schema.DhtRequest) -> object:
+        self._called("dht", request)
+        match request:
+            case schema.DhtLookup():
+                return schema.DhtLookup.Reply(lookup=1, peers=["192.0.2.7:6881"], is_finished=True)
+            case schema.DhtPing():
+                return schema.DhtPing.Reply(node_id="ab" * 20, took_s=0.03)
+            case schema.DhtAdd():
+                return schema.Empty()
+            case schema.DhtGet():
+                return schema.DhtGet.Reply(target="ab" * 20, value=b"5:hello")
+            case schema.DhtPut():
+                return schema.DhtPut.Reply(target="ab" * 20, stored=8)
+        return schema.DhtInfo(port=0, is_read_only=False, nodes=[])
 
     def info(self, info_hash: str) -> schema.TorrentInfo:
         torrent = self.torrents[info_hash]
@@ -376,7 +399,9 @@ class FakeEngine:
             info_hash=info_hash,
             name=name,
             size=size,
-            state=TorrentState.PAUSED if request.paused else TorrentState.DOWNLOADING,
+            state=TorrentState.PAUSED
+            if request.paused or request.pick
+            else TorrentState.DOWNLOADING,
             have=0,
             added_at=self.now,
             pace=MIB,
@@ -384,9 +409,47 @@ class FakeEngine:
             files=files,
             extra_peers=list(request.peers),
         )
+        if request.pick and (request.source or "").startswith("magnet:"):
+            torrent.state, torrent.files, torrent.size = TorrentState.METADATA, [], 0
         self._note(torrent, "info", "added")
         self._insert(torrent)
         return info_hash
+
+    async def set_files(self, info_hash: str, request: schema.SetFiles) -> schema.SetFiles.Reply:
+        """Takes numbers and ranges only; patterns are the real engine's business."""
+        self._called("set_files", info_hash, request)
+        torrent = self.torrents[info_hash]
+        before = {row.index: row.priority for row in torrent.files}
+        after = dict(before)
+        if request.only:
+            after = dict.fromkeys(before, FilePriority.SKIP)
+        for words, priority in (
+            (request.only, FilePriority.NORMAL),
+            (request.skip, FilePriority.SKIP),
+            (request.normal, FilePriority.NORMAL),
+            (request.high, FilePriority.HIGH),
+        ):
+            after.update(dict.fromkeys(_numbers(words), priority))
+        torrent.files = [
+            msgspec.structs.replace(row, priority=after[row.index]) for row in torrent.files
+        ]
+        self.log_changes.touch(info_hash)
+        changed = [row for row in torrent.files if before[row.index] is not row.priority]
+        return schema.SetFiles.Reply(
+            changes=[
+                schema.FileChange(
+                    before=before[row.index],
+                    after=row.priority,
+                    files=str(row.index),
+                    count=1,
+                    size=row.size,
+                )
+                for row in changed
+            ],
+            wanted=sum(row.priority is not FilePriority.SKIP for row in torrent.files),
+            files=len(torrent.files),
+            row=torrent.row(),
+        )
 
     async def pause(self, info_hashes: Sequence[str]) -> None:
         self._called("pause", list(info_hashes))
@@ -433,6 +496,18 @@ class FakeEngine:
         target.up_limit = target.up_limit if up is None else up
         return schema.SetLimits.Reply(down=target.down_limit, up=target.up_limit)
 
+    async def health(self) -> list[schema.HealthCheck]:
+        return [schema.HealthCheck(name="loop", is_ok=True, text="turned in 0 ms")]
+
+    def filter_status(self) -> schema.FilterStatus:
+        return schema.FilterStatus(source="/srv/list.p2p", is_open=True, ipv4_ranges=3)
+
+    async def reload_filter(self) -> None:
+        self._called("reload_filter")
+
+    def test_address(self, host: str) -> schema.IsBlocked.Reply:
+        return schema.IsBlocked.Reply(address=host, is_listed=False, is_blocked=False)
+
     def shut_down(self) -> None:
         self._called("shut_down")
         self.is_shut_down = True
@@ -456,8 +531,8 @@ def _files(name: str, size: int, have: int) -> list[schema.FileRow]:
     sizes = [2 * KIB, size // 2, size // 3]
     sizes.append(size - sum(sizes))
     rows = [
-        schema.FileRow(path=f"{name}/{part}", size=each, have=0)
-        for part, each in zip(parts, sizes, strict=True)
+        schema.FileRow(path=f"{name}/{part}", size=each, have=0, index=index)
+        for index, (part, each) in enumerate(zip(parts, sizes, strict=True))
     ]
     return _shares(rows, have)
 
@@ -468,16 +543,31 @@ def _shares(rows: list[schema.FileRow], have: int) -> list[schema.FileRow]:
     for row in rows:
         part = min(row.size, have)
         have -= part
-        shared.append(schema.FileRow(path=row.path, size=row.size, have=part, is_pad=row.is_pad))
+        shared.append(msgspec.structs.replace(row, have=part))
     return shared
+
+
+def _numbers(words: Sequence[str]) -> list[int]:
+    found: list[int] = []
+    for part in ",".join(words).split(","):
+        if part:
+            first, _, last = part.partition("-")
+            found += range(int(first), int(last or first) + 1)
+    return found
 
 
 def _source(request: schema.AddTorrent) -> tuple[str, str, int, list[schema.FileRow]]:
     if request.metainfo is not None:
         info = Metainfo.parse(request.metainfo).info
         rows = [
-            schema.FileRow(path="/".join(each.path), size=each.length, have=0, is_pad=each.is_pad)
-            for each in info.files
+            schema.FileRow(
+                path="/".join(each.path),
+                size=each.length,
+                have=0,
+                is_pad=each.is_pad,
+                index=index,
+            )
+            for index, each in enumerate(info.files)
         ]
         return str(info.info_hash), info.name, info.total_length, rows
     source = request.source or ""

@@ -17,6 +17,8 @@ import pytest
 
 from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash
+from tests.no_bootstrap import NO_BOOTSTRAP
+from tests.no_multicast import NO_MULTICAST
 
 START_S = 60.0
 """Transmission 3.00 takes up to eleven seconds on a quiet machine."""
@@ -127,7 +129,7 @@ def own_environment(home: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if "proxy" not in name.lower() and not name.startswith(("SEEDWRIGHT_", "XDG_"))
     }
-    return kept | {"HOME": str(home)}
+    return kept | {"HOME": str(home), **NO_BOOTSTRAP, **NO_MULTICAST}
 
 
 class ProgramClient:

@@ -9,7 +9,15 @@ import pytest
 
 from engine.core.compact import Endpoint, split_host_port
 from engine.core.metainfo import Metainfo
-from tests.interop.clients import LOOPBACK, LibtorrentClient, require, running
+from tests.interop.clients import (
+    LOOPBACK,
+    Aria2Client,
+    Client,
+    LibtorrentClient,
+    TransmissionClient,
+    require,
+    running,
+)
 from tests.interop.content import Content, many_files, single_file
 from tests.interop.leg import TRANSFER_S, until_tracker
 from tests.interop.our_tracker import tracker_on, urls_of
@@ -17,6 +25,7 @@ from tests.interop.seedwright import Command, run
 
 pytestmark = pytest.mark.timeout(200)
 
+KINDS: list[type[Client]] = [LibtorrentClient, TransmissionClient, Aria2Client]
 ANY_PORT = ("--listen", f"{LOOPBACK}:0")
 
 
@@ -79,3 +88,30 @@ async def test_seed_to_libtorrent(tmp_path: Path, scheme: str | None) -> None:
             assert ended.code == 0, ended
         if scheme:
             await until_tracker(tracker, info_hash, lambda count: count.seeds == 1, "it left")
+
+
+@pytest.mark.parametrize("options", [[], ["--super-seed"]], ids=["plain", "super"])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+async def test_a_seed_that_ends_at_one_copy(
+    tmp_path: Path, kind: type[Client], options: list[str]
+) -> None:
+    """Who has everything hangs up on a seed at once; it must have said so, or be understood."""
+    require(kind)
+    leecher = kind()
+    async with tracker_on(LOOPBACK) as tracker, running(leecher, tmp_path / "leecher"):
+        content = single_file(urls_of(tracker, "http"))
+        info_hash = Metainfo.parse(content.torrent).info_hash
+        at, target = content.write(tmp_path / "source"), tmp_path / "target"
+        torrent = saved(content, tmp_path)
+        told = (*ANY_PORT, "--isolated", *options, "--until-copies", "1")
+        if not kind.can_dial:
+            await leecher.add(content.torrent, target)
+            await until_tracker(tracker, info_hash, lambda count: count.leechers == 1, "it")
+        async with Command(tmp_path / "home", "seed", torrent, "--data", at, *told) as seeding:
+            if kind.can_dial:
+                await until_tracker(tracker, info_hash, lambda count: count.seeds == 1, "us")
+                await leecher.add(content.torrent, target)
+            await leecher.wait_complete(info_hash, TRANSFER_S)
+            ended = await seeding.end(TRANSFER_S)
+            assert ended.code == 0, ended
+            content.check(target)

@@ -223,10 +223,10 @@ async def test_allowed_pieces_come_from_who_chokes_us(tmp_path: Path) -> None:
 
 
 async def test_who_prefers_encryption_falls_back(tmp_path: Path) -> None:
-    """As libtorrent is set by default: it dials with a handshake that we do not understand."""
+    """As libtorrent is set by default: it dials with a handshake that we do not take."""
     policy = {"out_enc_policy": int(lt.enc_policy.pe_enabled), "prefer_rc4": True}
     leecher = LibtorrentClient(settings=policy)
-    ours = SeedwrightClient()
+    ours = SeedwrightClient(settings={"network.encryption": "disabled"})
     content = single_file([])
     async with running(leecher, tmp_path / "leecher"), running(ours, tmp_path / "ours"):
         info_hash = await ours.add(content.torrent, content.write(tmp_path / "s"), seed=True)
