@@ -11,11 +11,11 @@ from tests.end_to_end.rig import LOOPBACK
 
 def dht_options(*friends: Session, **changes: object) -> SessionOptions:
     """Of an engine that joins by the nodes of its `friends`; without one it waits for others."""
-    bootstrap = tuple(f"127.0.0.1:{friend.udp.port}" for friend in friends)
+    bootstrap = tuple(str(friend.udp.endpoints[0]) for friend in friends)
     dht = DhtOptions(is_enabled=True, bootstrap=bootstrap)
     return replace(LOOPBACK, dht=dht, **changes)  # type: ignore[arg-type]
 
 
 def is_announced(node: Session, count: int = 1) -> bool:
-    """True if so many torrents have peers in the store of this engine's node."""
-    return node.dht.nodes[False].peers.torrent_count >= count
+    """True if so many torrents have peers in the store of this engine's node, of either family."""
+    return any(each.peers.torrent_count >= count for each in node.dht.nodes.values())

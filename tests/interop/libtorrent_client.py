@@ -60,7 +60,7 @@ class LibtorrentClient:
         categories = lt.alert.category_t
         self._session = lt.session(
             {
-                "listen_interfaces": f"{self._host}:0",
+                "listen_interfaces": str(Endpoint(self._host, 0)),
                 "outgoing_interfaces": self._host,
                 "enable_dht": False,
                 "enable_lsd": False,
@@ -160,6 +160,10 @@ class LibtorrentClient:
 
     async def connect_peer(self, info_hash: InfoHash, peer: Endpoint) -> None:
         self._handles[info_hash].connect_peer((peer.host, peer.port))
+
+    def add_node(self, node: Endpoint) -> None:
+        """Name a node of the DHT to join by; its settings must turn that on."""
+        self._session.add_dht_node(tuple(node))
 
     async def stop(self) -> None:
         """Say goodbye first: the end of a session holds up this loop, and a tracker in it."""

@@ -9,7 +9,6 @@ import pytest
 
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
-from engine.session.session import Session
 from engine.swarm.peer_list import PeerSource
 from engine.torrent.lifecycle import State
 from tests.end_to_end.dht_rig import dht_options, is_announced
@@ -42,10 +41,6 @@ def _content() -> tuple[Content, Metainfo]:
     return Content(metainfo.encode(), made.info.name, files), metainfo
 
 
-def _introduce(client: LibtorrentClient, node: Session) -> None:
-    client._session.add_dht_node(("127.0.0.1", node.udp.port))
-
-
 async def test_we_find_libtorrent(tmp_path: Path) -> None:
     require(LibtorrentClient)
     content, metainfo = _content()
@@ -55,7 +50,7 @@ async def test_we_find_libtorrent(tmp_path: Path) -> None:
         running(other, tmp_path / "other"),
         session_running(dht_options(node)) as session,
     ):
-        _introduce(other, node)
+        other.add_node(node.udp.endpoints[0])
         await other.add(content.torrent, content.write(tmp_path / "source"), seed=True)
         await other.wait_complete(metainfo.info_hash, TRANSFER_S)
         await until(node, lambda: is_announced(node), "libtorrent announces nothing")
@@ -81,7 +76,7 @@ async def test_libtorrent_finds_us(tmp_path: Path) -> None:
         running(other, tmp_path / "other"),
         session_running(dht_options(node)) as session,
     ):
-        _introduce(other, node)
+        other.add_node(node.udp.endpoints[0])
         await seeding(session, metainfo, content.write(tmp_path / "source"))
         await until(node, lambda: is_announced(node))
         link = str(Magnet(metainfo.info_hash))

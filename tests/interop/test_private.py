@@ -15,6 +15,7 @@ import pytest
 
 from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash
+from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from engine.session.options import DhtOptions, SessionOptions
 from engine.torrent.facilities import Limits
@@ -58,19 +59,24 @@ async def libtorrent_seed(at: Path, metainfo: Metainfo, machine: int) -> AsyncIt
         yield client.endpoint
 
 
-async def we_fetch(at: Path, metainfo: Metainfo, machine: int, peers: list[Endpoint]) -> None:
+async def we_fetch(
+    at: Path, source: Metainfo | Magnet, machine: int, peers: list[Endpoint]
+) -> None:
     async with session_running(OURS) as session:
-        torrent = await session.add(metainfo, save_path=at, peers=peers)
+        torrent = await session.add(source, save_path=at, peers=peers)
         await until_state(session, torrent, State.SEEDING)
 
 
 async def libtorrent_fetches(
-    at: Path, metainfo: Metainfo, machine: int, peers: list[Endpoint]
+    at: Path, source: Metainfo | Magnet, machine: int, peers: list[Endpoint]
 ) -> None:
     client = libtorrent_on(machine)
     async with running(client, at / "state"):
-        await client.add(metainfo.encode(), at, peers=peers)
-        await client.wait_complete(metainfo.info_hash, TRANSFER_S)
+        if isinstance(source, Magnet):
+            await client.add_magnet(str(source), at, peers=peers)
+        else:
+            await client.add(source.encode(), at, peers=peers)
+        await client.wait_complete(source.info_hash, TRANSFER_S)
 
 
 PAIRS = {
@@ -80,7 +86,9 @@ PAIRS = {
 }
 
 
-def transfer(pair: str, content: Sample, tmp_path: Path, *, are_told: bool) -> WireTap:
+def transfer(
+    pair: str, content: Sample, tmp_path: Path, *, are_told: bool, by_link: bool = False
+) -> WireTap:
     """Let one machine fetch from the other; returns all that passed between them."""
     if pair != "ours":
         require(LibtorrentClient)
@@ -106,7 +114,8 @@ def transfer(pair: str, content: Sample, tmp_path: Path, *, are_told: bool) -> W
         try:
             await is_seeding.wait()
             (tmp_path / "target").mkdir()
-            await fetch(tmp_path / "target", metainfo, 1, found if are_told else [])
+            source = Magnet(metainfo.info_hash) if by_link else metainfo
+            await fetch(tmp_path / "target", source, 1, found if are_told else [])
         finally:
             is_complete.set()
 
@@ -125,9 +134,12 @@ def hashes_of(info_hash: InfoHash) -> tuple[bytes, ...]:
     return bytes(info_hash), info_hash.hex().encode(), info_hash.hex().upper().encode()
 
 
+@pytest.mark.parametrize("by_link", [False, True], ids=["torrent", "magnet link"])
 @pytest.mark.parametrize("pair", PAIRS)
-def test_a_public_torrent_is_found_by_local_discovery_only(pair: str, tmp_path: Path) -> None:
-    tap = transfer(pair, PUBLIC, tmp_path, are_told=False)
+def test_a_public_torrent_is_found_by_local_discovery_only(
+    pair: str, by_link: bool, tmp_path: Path
+) -> None:
+    tap = transfer(pair, PUBLIC, tmp_path, are_told=False, by_link=by_link)
     said = [(flow, data) for flow, data in tap.datagrams if flow.target_port == LSD_PORT]
     assert any(PUBLIC.info.info_hash.hex().encode() in data.lower() for _, data in said)
     assert any(b"6:ut_pex" in data for flow, data in tap.streams() if is_ours(flow.source, pair))

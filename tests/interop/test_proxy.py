@@ -79,7 +79,7 @@ async def test_a_magnet_link_by_one_node_in_common(tmp_path: Path) -> None:
         running(other, tmp_path / "other"),
         running_proxy(SocksProxy({"node.example": "127.0.0.1"})) as proxy,
     ):
-        other._session.add_dht_node(("127.0.0.1", node.udp.port))
+        other.add_node(node.udp.endpoints[0])
         await other.add(content.torrent, content.write(tmp_path / "source"), seed=True)
         await other.wait_complete(metainfo.info_hash, TRANSFER_S)
         await until(node, lambda: is_announced(node), "libtorrent announces nothing")
@@ -101,7 +101,7 @@ async def test_libtorrent_has_a_magnet_link_from_us_by_one_node_in_common(tmp_pa
         running(other, tmp_path / "other"),
         running_proxy(SocksProxy({"node.example": "127.0.0.1"})) as proxy,
     ):
-        other._session.add_dht_node(("127.0.0.1", node.udp.port))
+        other.add_node(node.udp.endpoints[0])
         info_hash = await other.add_magnet(str(Magnet(metainfo.info_hash)), tmp_path / "target")
         await until(node, lambda: is_announced(node), "libtorrent announces nothing")
         dht = DhtOptions(is_enabled=True, bootstrap=(f"node.example:{node.udp.port}",))
