@@ -20,7 +20,7 @@ import pytest
 
 from engine.net.loop import new_event_loop
 
-GRACE_S = 2.0
+GRACE_S = 10.0
 """How long a thread may take to end, and a transport to close, after the test is over."""
 
 new_event_loop().close()  # the first one opens a pipe that the whole process keeps

@@ -88,7 +88,7 @@ async def test_who_asks_for_nothing_keeps_nobody_out(server: MetricsServer) -> N
     for _, writer in slow:
         writer.write(b"GET /live HTTP/1.1\r\nX: ")
     assert await _get(server, "/live") == (200, "ok\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         for reader, _ in slow[:MAX_CLIENTS]:
             assert await reader.read() == b""
     for _, writer in slow:
@@ -106,7 +106,7 @@ async def test_a_request_that_is_none_is_refused_in_silence(
     assert server.endpoint is not None
     reader, writer = await asyncio.open_connection(*server.endpoint)
     writer.write(request_)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert (await reader.readline()).startswith(b"HTTP/1.0 400")
     writer.close()
     assert not caplog.records

@@ -196,7 +196,7 @@ async def test_a_request_outlives_its_client(server: ControlServer, engine: Fake
     raw.writer.transport.abort()
     engine.tick()
     release.set()
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), 20)
 
 
 async def test_stop_finishes_what_is_under_way(engine: FakeEngine, tmp_path: Path) -> None:

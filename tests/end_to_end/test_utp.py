@@ -120,7 +120,7 @@ async def _customer(port: Port, at: Endpoint, info_hash: bytes, name: bytes) -> 
 
 
 async def _is_unchoked(customer: Handler) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while _UNCHOKED not in customer.data:
             await customer.has(len(customer.data) + 1)
 

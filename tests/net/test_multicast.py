@@ -16,7 +16,7 @@ from tests.fakes.lan import HAS_IPV6, INTERFACE, Flag, address, address6, ip, ru
 from tests.fakes.two_ways import TUNNEL, Changes, Tunnel, run_with_two_ways
 
 GROUPS = (IPV4_GROUP, IPV6_GROUP)
-HEARD_S = 10.0
+HEARD_S = 20.0
 
 Heard = asyncio.Queue[tuple[bytes, str]]
 

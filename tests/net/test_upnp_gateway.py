@@ -155,7 +155,7 @@ def test_routers_are_found_by_multicast(monkeypatch: pytest.MonkeyPatch) -> None
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
             is_listening.set()
             loop = asyncio.get_running_loop()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 asked, asker = await loop.sock_recvfrom(sock, 2048)
             assert asked.startswith(b"M-SEARCH * HTTP/1.1\r\n")
             assert b'MAN: "ssdp:discover"\r\n' in asked

@@ -104,7 +104,7 @@ async def test_a_syn_alone_is_no_connection_and_an_answer_to_our_number_is(
         assert repeated.seq == answer.seq
         assert there.accepted.empty()
         far.sendto(_packet(DATA, 501, seq=34, ack=answer.seq - 1, payload=b"hello"), there.endpoint)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             stream = await there.accepted.get()
         assert stream.remote == Endpoint(*far.getsockname())
 
@@ -151,7 +151,7 @@ async def test_who_connects_only_to_be_hung_up_on_fills_no_memory(far: socket.so
                 if answer is not None and answer.type == STATE and answer.connection_id == n:
                     break
             far.sendto(_packet(STATE, n + 1, seq=2, ack=answer.seq - 1), there.endpoint)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 (await there.accepted.get()).close()
         assert len(there.utp) <= MAX_LINGERING + 1
         assert await ours.closed() is None, "an honest end arrives all the same"
@@ -187,7 +187,7 @@ async def test_draining_waits_for_last_bytes_and_not_for_the_dead(far: socket.so
     async with ports() as (here, there):
         ours, theirs = await here.dial(there)
         ours.stream.write(b"last words")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await here.utp.drain(5)
         assert len(here.utp) == 0
         assert await theirs.has(10) == b"last words"
@@ -247,7 +247,7 @@ async def test_of_two_syns_that_cross_at_least_one_becomes_a_connection(distance
                 continue
             ours = Handler(stream)
             ours.stream.write(b"hello")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 theirs = Handler(await other.accepted.get())
             assert await theirs.has(5) == b"hello"
             theirs.stream.write(b"you")
@@ -304,7 +304,7 @@ async def test_a_fault_in_one_stream_costs_that_stream_only(
             assert reported.faults == [fault], "once, and with its traceback"
             assert fault.__traceback__ is not None
         assert len(here.utp) == 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while ours.stream.machine.timing.keep_alive_at == due:
                 await asyncio.sleep(0)  # nothing but the shared timer makes it speak
         ours.stream.write(b"and on")

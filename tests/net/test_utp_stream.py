@@ -41,7 +41,7 @@ async def test_a_buffer_is_given_back_once_it_is_no_longer_needed() -> None:
         slab = bytearray(os.urandom(200_000))
         wanted = bytes(slab)
         ours.stream.write(slab, sent.set)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await sent.wait()
         slab[:] = bytes(len(slab))
         assert await theirs.has(len(wanted)) == wanted
@@ -95,7 +95,7 @@ async def test_what_was_written_before_closing_arrives_and_then_the_end() -> Non
         assert await theirs.closed() is None
         ours.stream.write(b"too late", lambda: given_back.append(2))
         assert given_back == [1, 2]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(here.utp) or len(there.utp):
                 await asyncio.sleep(0)
 
@@ -106,7 +106,7 @@ async def test_both_can_close_at_once() -> None:
         ours.stream.close()
         theirs.stream.close(PeerError("enough"))
         assert str(await theirs.closed()) == "enough"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(here.utp) or len(there.utp):
                 await asyncio.sleep(0)
 

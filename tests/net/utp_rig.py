@@ -90,7 +90,7 @@ class Port:
         """Connect, let a first byte make it a connection there too; return (ours, theirs)."""
         ours = Handler(await self.utp.dial(other.endpoint, 5))
         ours.stream.write(b"!")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             theirs = Handler(await other.accepted.get())
         await theirs.has(1)
         theirs.data.clear()

@@ -98,7 +98,7 @@ async def test_who_is_filtered_is_not_dialled_and_not_learned(tmp_path: Path) ->
         source.write_text(NOBODY_HERE)
         await session.filtering.reload()
         torrent.found_peers(told, PeerSource.TRACKER)
-        await asyncio.wait_for(peers.get(), 10)
+        await asyncio.wait_for(peers.get(), 20)
 
 
 async def test_a_new_list_ends_connections_and_forgets_addresses(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ async def test_a_new_list_ends_the_fetch_of_metadata_too(tmp_path: Path) -> None
     async with running(_options(source)) as session, _dialled() as (peers, at):
         await _open(session)
         torrent = await session.add(Magnet(CONTENT.info.info_hash), save_path=tmp_path, peers=[at])
-        peer = await asyncio.wait_for(peers.get(), 10)
+        peer = await asyncio.wait_for(peers.get(), 20)
         await peer.read(68)
         source.write_text(EVERYBODY_HERE)
         await session.filtering.reload()
@@ -159,7 +159,7 @@ async def test_until_the_list_is_there_nobody_is_spoken_with(tmp_path: Path) -> 
         await caller.close()
         source.write_text(NOBODY_HERE)
         await session.filtering.reload()
-        peer = await asyncio.wait_for(peers.get(), 10)
+        peer = await asyncio.wait_for(peers.get(), 20)
         assert (await peer.read(68))[28:48] == bytes(CONTENT.info.info_hash)
 
 

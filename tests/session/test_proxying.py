@@ -135,7 +135,7 @@ async def test_it_ends_while_the_proxy_is_not_there() -> None:
     proxy = SocksProxy()
     async with running_proxy(proxy):
         await proxy.stop()
-        async with asyncio.timeout(10), running(behind(proxy)) as session:
+        async with asyncio.timeout(20), running(behind(proxy)) as session:
             await until(session, lambda: "refused" in session.route.waiting)
 
 

@@ -110,7 +110,7 @@ async def test_who_asks_and_never_reads_loses_its_slot(quick_rounds: None, tmp_p
         deaf = [await _deaf(one, number) for number in range(2)]
         honest = await one.visitor(9)
         honest.send(wire.frame(wire.INTERESTED))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await honest.until(wire.UNCHOKE)
         honest.send(wire.numbers(wire.REQUEST, 3, 0, BLOCK))
         assert await _next_block(honest) == (3, 0, _content(3, 0, BLOCK))

@@ -49,7 +49,7 @@ async def http(at: Endpoint, request: str | bytes) -> tuple[int, dict[str, str],
         request = f"GET {request} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n".encode()
     try:
         writer.write(request)
-        raw = await asyncio.wait_for(reader.read(), 10)
+        raw = await asyncio.wait_for(reader.read(), 20)
     finally:
         writer.close()
     head, _, body = raw.partition(b"\r\n\r\n")
