@@ -16,6 +16,7 @@ import pytest
 
 from tests.commands.conftest import Run
 from tests.commands.rig import ROOT, Result, Rig, Server, publish, until
+from tests.fakes.ports import free_port
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 FAKE_SSH = """#!/bin/sh
@@ -130,9 +131,7 @@ def sshd(rig: Rig) -> Iterator[tuple[dict[str, str], Path]]:
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True
         )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     _script(folder / "bin" / "seedwright", f'#!/bin/sh\nexec {sys.executable} -m engine "$@"\n')
     runtime = rig.home / "run"
     (folder / "sshd_config").write_text(

@@ -30,7 +30,6 @@ from tests.interop.driver import (
     Client,
     ClientError,
     eventually,
-    free_port,
     require,
     running,
 )
@@ -47,7 +46,6 @@ __all__ = [
     "LibtorrentClient",
     "TransmissionClient",
     "eventually",
-    "free_port",
     "require",
     "running",
 ]

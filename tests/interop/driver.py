@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -105,21 +103,6 @@ async def eventually(
             raise TimeoutError(what if isinstance(what, str) else what())
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 1.5, 0.2)
-
-
-def free_port(host: str) -> int:
-    """Find a port that is free for TCP and UDP, below those that the system gives out by itself."""
-    for _ in range(200):
-        port = random.randrange(10_000, 32_000)
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        ):
-            tcp.bind((host, port))
-            udp.bind((host, port))
-            return port
-    raise ClientError(f"no free port on {host}")
 
 
 def own_environment(home: Path) -> dict[str, str]:

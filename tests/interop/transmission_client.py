@@ -15,6 +15,7 @@ from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
+from tests.fakes.ports import free_port
 from tests.interop.driver import (
     LOOPBACK,
     START_S,
@@ -22,7 +23,6 @@ from tests.interop.driver import (
     ClientError,
     ProgramClient,
     eventually,
-    free_port,
 )
 
 

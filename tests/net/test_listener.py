@@ -15,6 +15,7 @@ from engine.errors import InputError
 from engine.net import listener as listener_module
 from engine.net.listener import Listener
 from engine.net.route import Route
+from tests.fakes.ports import free_port
 from tests.tracker.asking import needs_ipv6
 
 
@@ -84,14 +85,12 @@ async def test_everywhere_means_both_families_on_one_port(guests: Guests) -> Non
 
 @needs_ipv6
 async def test_a_port_taken_in_one_family_still_listens_in_the_other(guests: Guests) -> None:
-    with socket.socket() as probe, socket.socket(socket.AF_INET6) as taken:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("0.0.0.0", 0))  # without listening: a port that is free in IPv4
+    port = free_port("0.0.0.0")
+    with socket.socket(socket.AF_INET6) as taken:
         taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        taken.bind(("::", probe.getsockname()[1]))
+        taken.bind(("::", port))
         taken.listen()
-        probe.close()
-        guests.listen(None, taken.getsockname()[1])
+        guests.listen(None, port)
         assert [at.host for at in guests.listener.endpoints] == ["0.0.0.0"]
 
 

@@ -35,6 +35,7 @@ from tests.end_to_end.rig import (
     until_state,
     with_trackers,
 )
+from tests.fakes.ports import free_port
 from tests.fakes.router import PmpRouter
 from tests.net.web_server import WebServer
 from tests.storage.torrents import sample
@@ -66,15 +67,6 @@ def test_these_are_none(content: bytes) -> None:
         parse_port(content)
 
 
-def _free_port() -> int:
-    """One that nobody has for TCP or UDP, as far as can be known."""
-    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        tcp.bind((HOST, 0))
-        port: int = tcp.getsockname()[1]
-        udp.bind((HOST, port))
-        return port
-
-
 def _write(file: Path, content: int | str) -> None:
     """As a careful program does it: whole."""
     new = file.with_name("new")
@@ -101,7 +93,7 @@ async def test_a_download_goes_on_over_a_change_of_the_port(
     """The seed moves, and so does the leecher; whom TCP connects stays so."""
     CONTENT.store(tmp_path / "source")
     file = tmp_path / "port"
-    first, second = _free_port(), _free_port()
+    first, second = free_port(), free_port()
     _write(file, first)
     only = replace(LOOPBACK, transports=frozenset({transport}))
     async with _following(file, only) as seed, running(only) as leecher:
@@ -141,7 +133,7 @@ async def test_trackers_are_told_the_new_port(tmp_path: Path) -> None:
     await server.start()
     CONTENT.store(tmp_path)
     file = tmp_path / "port"
-    first, second = _free_port(), _free_port()
+    first, second = free_port(), free_port()
     _write(file, first)
     eager = replace(LOOPBACK, limits=Limits(min_announce_interval_s=0.1))
     async with _following(file, eager) as session:
@@ -157,7 +149,7 @@ async def test_the_router_leads_the_new_port_to_us_and_no_longer_the_old(
     router: PmpRouter, tmp_path: Path
 ) -> None:
     file = tmp_path / "port"
-    first, second = _free_port(), _free_port()
+    first, second = free_port(), free_port()
     _write(file, first)
     async with _following(file, replace(LOOPBACK, port_mapping=True)) as session:
         await until(session, lambda: session.reaching.port == first and len(router.entries) == 2)
@@ -172,12 +164,12 @@ async def test_what_cannot_be_had_changes_nothing_until_it_can(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "port"
-    first = _free_port()
+    first = free_port()
     _write(file, first)
     async with _following(file) as session:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-            other.bind((HOST, 0))
-            taken = other.getsockname()[1]
+            taken = free_port()
+            other.bind((HOST, taken))
             _write(file, taken)
             await _until_trouble(session, f"{file}: cannot open UDP port {taken}")
             assert _ports(session) == {first}
@@ -194,7 +186,7 @@ async def test_nonsense_leaves_the_port_and_is_told_once(
     content: str | None, why: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "port"
-    port = _free_port()
+    port = free_port()
     _write(file, port)
     async with _following(file) as session:
         if content is None:
@@ -207,7 +199,7 @@ async def test_nonsense_leaves_the_port_and_is_told_once(
         assert checks["ports"].is_ok
         assert checks["ports"].text.endswith(_trouble(session))
         assert _ports(session) == {port}
-        second = _free_port()
+        second = free_port()
         _write(file, second)
         await until(session, lambda: _ports(session) == {second})
         assert not _trouble(session)
@@ -215,10 +207,10 @@ async def test_nonsense_leaves_the_port_and_is_told_once(
 
 
 async def test_a_file_that_comes_later_counts_then(tmp_path: Path) -> None:
-    port, file = _free_port(), tmp_path / "port"
+    port, file = free_port(), tmp_path / "port"
     async with _following(file, replace(LOOPBACK, listen_port=port)) as session:
         assert _ports(session) == {port}
-        second = _free_port()
+        second = free_port()
         _write(file, second)
         await until(session, lambda: _ports(session) == {second})
 

@@ -15,6 +15,7 @@ from engine.net.udp_endpoint import Kind, UdpEndpoint
 from engine.session.options import SessionOptions
 from engine.session.ports import open_ports
 from engine.session.session import Session
+from tests.fakes.ports import free_port
 
 HOST = "127.0.0.1"
 
@@ -40,8 +41,8 @@ async def test_a_taken_udp_port_is_logged_and_done_without(
 ) -> None:
     listener, udp = _pair()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind((HOST, 0))
-        port = other.getsockname()[1]
+        port = free_port()
+        other.bind((HOST, port))
         with caplog.at_level(logging.WARNING):
             open_ports(listener, udp, port)
         try:

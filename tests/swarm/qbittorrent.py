@@ -12,13 +12,13 @@ import aiohttp
 from engine.core.identifiers import InfoHash
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
+from tests.fakes.ports import free_port
 from tests.interop.driver import (
     LOOPBACK,
     START_S,
     ClientError,
     ProgramClient,
     eventually,
-    free_port,
 )
 
 
