@@ -58,9 +58,8 @@ class ChosenFiles(TorrentFiles):
         if not absent:
             super().write(offset, views)
             return
-        for span, parts in self._cut(offset, views):
-            if not span.is_pad and span.file not in absent:
-                self._write_span(span, parts)
+        spans = self._cut(offset, views)
+        self._write_spans(each for each in spans if each[0].file not in absent)
 
     def stamps(self) -> list[FileStamp | None]:
         """See Backend. While files are skipped there is one more, of the part file."""
@@ -120,7 +119,7 @@ class ChosenFiles(TorrentFiles):
                 if self._is_absent(span.file):
                     is_needed = True
                 elif not self._has(span, b"".join(parts)):
-                    self._write_span(span, parts)
+                    self._write_spans([(span, parts)])
         if not is_needed:
             with self._translating("writing", self._parts.path):
                 self._parts.forget(piece)

@@ -15,7 +15,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Opener(Protocol):
@@ -134,7 +136,7 @@ class FilePool:
         for fd in idle:
             _close(fd)
 
-    def opened(self, opening: Callable[[], int]) -> int:
+    def opened(self, opening: Callable[[], T]) -> T:
         """Open a descriptor that the pool will not keep. Raises OSError."""
         try:
             return opening()

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,10 +20,9 @@ from engine.errors import StorageError, StorageMissingError
 from engine.storage.backend import FileStamp, WritableView
 from engine.storage.file_map import FileMap, Span
 from engine.storage.file_pool import FilePool
-from engine.storage.save_folder import SaveFolder
+from engine.storage.save_folder import FileMaker, SaveFolder
+from engine.storage.views import MAX_VIEWS, cut, fill_with_zeros, rest_of, write_all
 
-_MAX_VIEWS = 1024
-"""IOV_MAX: buffers that one system call takes."""
 _SMALL_FILE_BYTES = 256 * 1024
 """Files that come in one piece and are no larger are opened for that one write."""
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
@@ -94,14 +93,12 @@ class TorrentFiles:
                     self._reserve(number)
 
     def write(self, offset: int, views: Sequence[WritableView]) -> None:
-        for span, parts in self._cut(offset, views):
-            if not span.is_pad:
-                self._write_span(span, parts)
+        self._write_spans(self._cut(offset, views))
 
     def read_into(self, offset: int, views: Sequence[WritableView]) -> None:
         for span, parts in self._cut(offset, views):
             if span.is_pad:
-                _fill_with_zeros(parts)
+                fill_with_zeros(parts)
             else:
                 self._read_span(span, parts)
 
@@ -112,7 +109,7 @@ class TorrentFiles:
             return self._read_nowait(place[0], place[1], views, length)
         for span, parts in self._cut(offset, views):
             if span.is_pad:
-                _fill_with_zeros(parts)
+                fill_with_zeros(parts)
             elif not self._read_nowait(span.file, span.offset, parts, span.length):
                 return False
         return True
@@ -182,28 +179,44 @@ class TorrentFiles:
 
     # ── one file ────────────────────────────────────────────────────────────────────────────────
 
-    def _write_span(self, span: Span, parts: list[WritableView]) -> None:
-        length = self._info.files[span.file].length
-        with self._translating("writing", span.file):
-            self._unflushed.add(span.file)
-            if span.length == length <= _SMALL_FILE_BYTES and not self._pool.has(self, span.file):
-                self._write_small_file(span, parts)
-                return
-            with self._pool.lease(self, span.file, writable=True) as fd:
-                write_all(fd, span.offset, parts)
-                status = os.fstat(fd)
-                if status.st_size < length:
-                    raise OSError(errno.ENOENT, "the file was cut short by somebody else meanwhile")
-                if not status.st_nlink:
-                    # Somebody deleted the file; what we write to our descriptor is lost with it.
-                    self._pool.invalidate(self, span.file)
-                    raise FileNotFoundError(errno.ENOENT, "the file was removed meanwhile")
+    def _write_spans(self, spans: Iterable[tuple[Span, list[WritableView]]]) -> None:
+        """Write what belongs to each span; pads are left out."""
+        with FileMaker(self._folder) as maker:
+            for span, parts in spans:
+                if span.is_pad:
+                    continue
+                length = self._info.files[span.file].length
+                is_small = span.length == length <= _SMALL_FILE_BYTES
+                with self._translating("writing", span.file):
+                    self._unflushed.add(span.file)
+                    if is_small and not self._pool.has(self, span.file):
+                        self._write_small_file(maker, span, parts)
+                    else:
+                        self._write_part(span, parts, length)
 
-    def _write_small_file(self, span: Span, parts: list[WritableView]) -> None:
+    def _write_part(self, span: Span, parts: list[WritableView], length: int) -> None:
+        with self._pool.lease(self, span.file, writable=True) as fd:
+            write_all(fd, span.offset, parts)
+            status = os.fstat(fd)
+            if status.st_size < length:
+                raise OSError(errno.ENOENT, "the file was cut short by somebody else meanwhile")
+            if not status.st_nlink:
+                # Somebody deleted the file; what we write to our descriptor is lost with it.
+                self._pool.invalidate(self, span.file)
+                raise FileNotFoundError(errno.ENOENT, "the file was removed meanwhile")
+
+    def _write_small_file(self, maker: FileMaker, span: Span, parts: list[WritableView]) -> None:
         """Write all of a file at once, by a descriptor of its own: of thousands of them none would
-        stay in the pool, and none is written to again."""
+        stay in the pool, and none is written to again. What is new needs no looking at."""
         entry = self._info.files[span.file]
         mode = 0o777 if entry.is_executable else 0o666
+        made = self._pool.opened(lambda: maker.make(entry.path, mode))
+        if made is not None:
+            try:
+                write_all(made, 0, parts)
+            finally:
+                os.close(made)
+            return
         fd = self._pool.opened(lambda: self._folder.open_file(entry.path, writable=True, mode=mode))
         try:
             write_all(fd, 0, parts)
@@ -216,12 +229,12 @@ class TorrentFiles:
         with self._translating("reading", span.file), self._pool.lease(self, span.file) as fd:
             at = span.offset
             while parts:
-                count = os.preadv(fd, parts[:_MAX_VIEWS], at)
+                count = os.preadv(fd, parts[:MAX_VIEWS], at)
                 if not count:
                     wanted = span.offset + span.length
                     raise OSError(errno.ENXIO, f"ends at {at}, {wanted} bytes are needed")
                 at += count
-                parts = _rest(parts, count)
+                parts = rest_of(parts, count)
 
     def _read_nowait(self, file: int, at: int, views: Sequence[WritableView], length: int) -> bool:
         found = self._pool.peek(self, file)
@@ -286,23 +299,7 @@ class TorrentFiles:
         self, offset: int, views: Sequence[WritableView]
     ) -> Iterator[tuple[Span, list[WritableView]]]:
         """Share views out to the spans they belong to."""
-        spans = self._map.spans(offset, sum(map(len, views)))
-        if len(spans) == 1:
-            yield spans[0], list(views)
-            return
-        rest = [memoryview(view) for view in views]
-        for span in spans:
-            parts: list[WritableView] = []
-            wanted = span.length
-            while wanted:
-                part = rest[0][:wanted]
-                parts.append(part)
-                wanted -= len(part)
-                if len(part) == len(rest[0]):
-                    rest.pop(0)
-                else:
-                    rest[0] = rest[0][len(part) :]
-            yield span, parts
+        return cut(self._map.spans(offset, sum(map(len, views))), views)
 
     def _translating(self, doing: str, at: int | tuple[str, ...]) -> _Translating:
         """`at` is the number of a file, or a path below the save path."""
@@ -335,37 +332,6 @@ def _stamp(entry: FileEntry, found: os.stat_result | None) -> FileStamp | None:
     if not stat.S_ISREG(found.st_mode):
         return None
     return FileStamp(found.st_size, found.st_mtime_ns)
-
-
-def write_all(fd: int, at: int, parts: list[WritableView]) -> None:
-    """Write all views, one behind the other. Raises bare OSError."""
-    while parts:
-        if len(parts) == 1:
-            count = os.pwrite(fd, parts[0], at)
-        else:
-            count = os.pwritev(fd, parts[:_MAX_VIEWS], at)
-        if not count:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        at += count
-        parts = _rest(parts, count)
-
-
-def _fill_with_zeros(views: Sequence[WritableView]) -> None:
-    for view in views:
-        view[:] = bytes(len(view))
-
-
-def _rest(views: list[WritableView], count: int) -> list[WritableView]:
-    """Return the views behind the first `count` bytes, some of which are done."""
-    done = 0
-    for number, view in enumerate(views):
-        if done + len(view) > count:
-            rest: list[WritableView] = list(views[number:])
-            if count > done:
-                rest[0] = memoryview(view)[count - done :]
-            return rest
-        done += len(view)
-    return []
 
 
 def _nowait_flags(fd: int) -> int:

@@ -26,8 +26,8 @@ from weakref import WeakValueDictionary
 from engine.core.identifiers import InfoHash
 from engine.core.metainfo import Info
 from engine.storage.backend import FileStamp, WritableView
-from engine.storage.filesystem import write_all
 from engine.storage.save_folder import SaveFolder
+from engine.storage.views import write_all
 
 _HEADER = struct.Struct("<8sQ8s")
 _SLOT = struct.Struct("<Q")

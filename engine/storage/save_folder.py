@@ -17,6 +17,7 @@ _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _WALK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | _CLOEXEC
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | _CLOEXEC
 """Non-blocking matters for what is no regular file: opening a FIFO must not hang."""
+_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | _CLOEXEC
 
 _MANY = 16
 """Files of one folder for which listing it is cheaper than asking for each."""
@@ -62,7 +63,12 @@ class SaveFolder:
 
     def make_folder(self, path: Path) -> None:
         """Make a folder and those above it, as far as they are missing."""
-        _close(self._parent((*path, ""), make=True)[0])
+        _close(self.enter(path))
+
+    def enter(self, path: Path) -> int | None:
+        """Return a descriptor of a folder, to be closed by the caller; it and those above it are
+        made if they are missing. `path` has at least one element."""
+        return self._parent((*path, ""), make=True)[0]
 
     def make_symlink(self, path: Path, target: Path) -> None:
         """Make a relative link to `target`, a path below the folder, unless the name is taken."""
@@ -161,6 +167,43 @@ class SaveFolder:
             finally:
                 os.close(above)
         return fd, path[-1]
+
+
+class FileMaker:
+    """Makes files below a SaveFolder, many in a row: neighbours share the walk to their folder. Use
+    it as a context manager, and briefly: it holds that folder open. HOT."""
+
+    __slots__ = ("_fd", "_folder", "_parent")
+
+    def __init__(self, folder: SaveFolder) -> None:
+        self._folder = folder
+        self._parent: Path | None = None
+        self._fd: int | None = None
+
+    def __enter__(self) -> FileMaker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def make(self, path: Path, mode: int) -> int | None:
+        """Make a file, and its folders if they are missing, and open it for writing; None if
+        something has that name already."""
+        parent, name = path[:-1], path[-1]
+        if not parent:
+            name = self._folder.full_path(path)
+        elif parent != self._parent:
+            self._leave()
+            self._fd = self._folder.enter(parent)
+            self._parent = parent
+        try:
+            return os.open(name, _MAKE, mode, dir_fd=self._fd if parent else None)
+        except FileExistsError:
+            return None
+
+    def _leave(self) -> None:
+        fd, self._fd, self._parent = self._fd, None, None
+        _close(fd)
 
 
 def _enter(name: str, above: int | None, make: bool) -> int:

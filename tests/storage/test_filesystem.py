@@ -183,6 +183,27 @@ def test_a_small_file_that_comes_in_one_piece_leaves_nothing_open(
     files.close()
 
 
+def test_small_files_of_one_piece_are_new_or_there_already(tmp_path: Path, pool: FilePool) -> None:
+    torrent = sample([Layout(f"d{n // 4}/f{n}", 100 + n, "x" * (n % 2)) for n in range(12)], 16384)
+    files = TorrentFiles(tmp_path, torrent.info, pool)
+    folder = tmp_path / "t" / "d1"
+    folder.mkdir(parents=True)
+    (folder / "f4").write_bytes(b"too long" * 1000)
+    (folder / "f5").write_bytes(b"short")
+    (folder / "f6").symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageDeniedError, match="symbolic link, not followed"):
+        files.write(0, [bytearray(torrent.data)])
+    assert not (tmp_path / "outside").exists()
+    (folder / "f6").unlink()
+    files.write(0, [bytearray(torrent.data)])
+    for number, entry in enumerate(torrent.info.files):
+        path = tmp_path.joinpath(*entry.path)
+        assert path.read_bytes() == torrent.content_of(number)
+        if number not in (4, 5):
+            assert bool(path.stat().st_mode & 0o100) == bool(number % 2)
+    assert not len(pool)
+
+
 def test_preparing_keeps_what_is_there(files: TorrentFiles) -> None:
     root = files.root / "t" / "deep"
     root.mkdir(parents=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.storage.save_folder import SaveFolder, SymlinkRefusedError
+from engine.storage.save_folder import FileMaker, SaveFolder, SymlinkRefusedError
 
 
 def test_files_and_folders_are_made_where_they_belong(tmp_path: Path) -> None:
@@ -97,3 +97,45 @@ def test_looking_at_many_is_looking_at_each(tmp_path: Path, made: int, foreign: 
     found = folder.lstat_all(paths)
     assert found == [each(path) for path in paths]
     assert sum(look is not None for look in found) >= made
+
+
+def test_many_files_are_made_in_a_row_and_none_is_opened_that_was_there(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    (tmp_path / "taken").touch()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "outside")
+    paths = [("x",), ("a", "1"), ("a", "2"), ("a", "b", "3"), ("y",), ("a", "4"), ("c", "5")]
+    with FileMaker(SaveFolder(str(tmp_path))) as maker:
+        for path in paths:
+            fd = maker.make(path, 0o777)
+            assert fd is not None
+            os.write(fd, "/".join(path).encode())
+            os.close(fd)
+            assert maker.make(path, 0o666) is None
+        assert maker.make(("taken",), 0o666) is None
+        assert maker.make(("a", "link"), 0o666) is None
+        assert len(os.listdir("/proc/self/fd")) <= before + 1
+    assert len(os.listdir("/proc/self/fd")) == before
+    for path in paths:
+        assert tmp_path.joinpath(*path).read_text() == "/".join(path)
+        assert tmp_path.joinpath(*path).stat().st_mode & 0o100
+    assert not (tmp_path / "outside").exists()
+
+
+def test_no_file_is_made_behind_a_link_or_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "save" / "a").mkdir(parents=True)
+    (tmp_path / "save" / "a" / "link").symlink_to(tmp_path / "out")
+    (tmp_path / "save" / "file").touch()
+    before = len(os.listdir("/proc/self/fd"))
+    with FileMaker(SaveFolder(str(tmp_path / "save"))) as maker:
+        for path in (("a", "link", "x"), ("a", "link", "b", "x")):
+            with pytest.raises(SymlinkRefusedError, match="'link' is a symbolic link"):
+                maker.make(path, 0o666)
+        with pytest.raises(NotADirectoryError):
+            maker.make(("file", "x"), 0o666)
+        fd = maker.make(("a", "x"), 0o666)
+        assert fd is not None
+        os.close(fd)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not os.listdir(tmp_path / "out")
