@@ -3,8 +3,9 @@
     Block ─► wanted? ─► its piece's buffer (THE ONE COPY) ─► last one? ─► disk: verify, write
     ◄─ completion on the loop: have, tell peers, buffer back to the pool
 
-A piece is begun only with a buffer in hand, and buffers are few: that is the back-pressure, since
-nothing is asked for that has no place to go. Peers that found no buffer wait in `_starved`.
+A piece is begun only when its buffer is promised, and buffers are few: that is the back-pressure,
+since nothing is asked for that has no place to go. Peers that found none wait in `_starved`. The
+memory is lent when the first block is there.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Download:
             swarm.geometry, swarm.have, swarm.facilities.rng, can_begin=self._can_begin
         )
         self.smart_ban: SmartBan[Peer] = SmartBan()
-        self._buffers: dict[int, bytearray] = {}
+        self._buffers: dict[int, memoryview | None] = {}
+        """Of the pieces that room is promised to; None: no block of it came yet."""
         self._starved: dict[Peer, None] = {}
         self._writing: set[int] = set()
         """Pieces whose buffers belong to a disk thread now."""
@@ -159,13 +161,11 @@ class Download:
                 peer.set_interested(False)
 
     def _can_begin(self, index: int) -> bool:
-        """Get the buffer that a piece is begun with."""
-        buffer = self._swarm.facilities.buffers.acquire(
-            self._swarm.geometry.piece_length, at_least=2 - len(self._buffers)
-        )
-        if buffer is None:
+        """Get the promise of a buffer that a piece is begun with."""
+        size = self._swarm.geometry.piece_length
+        if not self._swarm.facilities.buffers.reserve(size, at_least=2 - len(self._buffers)):
             return False
-        self._buffers[index] = buffer
+        self._buffers[index] = None
         self.unfinished.begun(index, self._swarm.now())
         return True
 
@@ -200,6 +200,8 @@ class Download:
         if not receipt.accepted:
             return
         buffer = self._buffers[index]
+        if buffer is None:
+            buffer = self._lend(index)
         buffer[begin : begin + length] = view
         if receipt.cancel:
             for other in receipt.cancel:
@@ -210,6 +212,11 @@ class Download:
         if receipt.completed:
             self._write(index, buffer)
 
+    def _lend(self, index: int) -> memoryview:
+        buffer = self._swarm.facilities.buffers.lend(self._swarm.geometry.piece_length)
+        self._buffers[index] = buffer
+        return buffer
+
     def _on_unrequested(self, peer: Peer, index: int, begin: int, length: int) -> None:
         """A block that was cancelled or timed out comes too late; any other is an offence."""
         if not self._swarm.geometry.contains(index, begin, length) or begin % BLOCK_LENGTH:
@@ -218,7 +225,7 @@ class Download:
         if not peer.queue.forgive_late():
             raise ProtocolError(f"{peer.connection.remote} sends blocks nobody asked for")
 
-    def _write(self, index: int, buffer: bytearray) -> None:
+    def _write(self, index: int, buffer: memoryview) -> None:
         swarm = self._swarm
         geometry = swarm.geometry
         self._writing.add(index)
@@ -233,7 +240,9 @@ class Download:
 
     def _on_written(self, index: int, result: object) -> None:
         self._writing.discard(index)
-        piece = memoryview(self._buffers[index])[: self._swarm.geometry.piece_size(index)]
+        buffer = self._buffers[index]
+        assert buffer is not None
+        piece = buffer[: self._swarm.geometry.piece_size(index)]
         guilty: list[Peer] = []
         if isinstance(result, HashMismatch):
             self._swarm.note("warning", f"piece {index} failed its hash and is fetched again")
@@ -244,7 +253,7 @@ class Download:
             self.picker.piece_dropped(index)
         elif self.smart_ban.is_suspect(index):
             guilty = self.smart_ban.verified(index, piece)
-        del piece
+        del buffer, piece
         self._release_buffer(index)
         self.unfinished.ended(index)
         for peer in guilty:
@@ -335,9 +344,10 @@ class Download:
         for piece, blocks in pieces.items():
             self.unfinished.restored(piece, set(blocks))
             if self._is_sound(piece, blocks) and self.picker.restore(piece, blocks, _EARLIER_LIFE):
+                buffer = self._lend(piece)
                 for block, data in blocks.items():
                     begin = block * BLOCK_LENGTH
-                    self._buffers[piece][begin : begin + len(data)] = data
+                    buffer[begin : begin + len(data)] = data
             else:
                 self.unfinished.ended(piece)
 
@@ -354,9 +364,9 @@ class Download:
         return self.unfinished.take_new(self.picker, self._buffers, before)
 
     def _release_buffer(self, index: int) -> None:
-        buffer = self._buffers.pop(index, None)
-        if buffer is not None:
-            self._swarm.facilities.buffers.release(buffer)
+        if index in self._buffers:
+            size = self._swarm.geometry.piece_length
+            self._swarm.facilities.buffers.release(size, self._buffers.pop(index))
 
     def close(self) -> None:
         """Give back the buffers that no write is using; those follow when they are written."""

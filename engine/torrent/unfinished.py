@@ -57,17 +57,18 @@ class Unfinished:
     def take_new(
         self,
         picker: PiecePicker[Peer],
-        buffers: Mapping[int, bytearray],
+        buffers: Mapping[int, memoryview | None],
         before: float,
     ) -> list[UnfinishedBlock]:
         """Copy the blocks that are not kept yet of all pieces begun before a time."""
         taken: list[UnfinishedBlock] = []
         for partial in picker.partials():
             index = partial.index
-            if self._begun_at.get(index, before) > before or not partial.received_count:
+            buffer = buffers[index]
+            if buffer is None or self._begun_at.get(index, before) > before:
                 continue
             kept = self._kept.setdefault(index, set())
-            view = memoryview(buffers[index])[: partial.length]
+            view = buffer[: partial.length]
             for block, source in enumerate(partial.sources):
                 if source is not None and block not in kept:
                     kept.add(block)

@@ -96,17 +96,17 @@ async def write_all(files: TorrentFiles, info: Info, source: memoryview) -> floa
 
     def fill() -> None:
         while state[0] < info.geometry.piece_count:
-            buffer = buffers.acquire(PIECE_LENGTH)
-            if buffer is None:
+            if not buffers.reserve(PIECE_LENGTH):
                 return
+            buffer = buffers.lend(PIECE_LENGTH)
             index = state[0]
             state[0] += 1
             at = index * PIECE_LENGTH
             buffer[:] = source[at : at + PIECE_LENGTH]
 
-            def done(result: object, buffer: bytearray = buffer) -> None:
+            def done(result: object, buffer: memoryview = buffer) -> None:
                 assert result == WrittenPiece(), result
-                buffers.release(buffer)
+                buffers.release(PIECE_LENGTH, buffer)
                 state[1] += 1
                 fill()
                 if state[1] == info.geometry.piece_count and not over.done():

@@ -24,7 +24,7 @@ class World:
         )
         self.everything = Bitfield.full(GEOMETRY.piece_count)
         self.picker.peer_added("p", self.everything)
-        self.buffers = {index: bytearray(4 * BLOCK_LENGTH) for index in range(6)}
+        self.buffers = {index: memoryview(bytearray(4 * BLOCK_LENGTH)) for index in range(6)}
         self.unfinished = Unfinished()
         self.kept: dict[tuple[int, int], bytes] = {}
         """What the state database would hold."""
