@@ -37,7 +37,7 @@ def default_limit() -> int:
 class _OpenFile:
     """A descriptor and its leases. As a context manager it gives one lease back at the end."""
 
-    __slots__ = ("fd", "is_kept", "is_writable", "leases", "pool", "read_flags")
+    __slots__ = ("fd", "is_kept", "is_writable", "leases", "pool", "read_flags", "writing")
 
     def __init__(self, pool: FilePool, fd: int, is_writable: bool) -> None:
         self.pool = pool
@@ -47,6 +47,9 @@ class _OpenFile:
         self.leases = 1
         self.read_flags: int | None = None
         """For whoever must not wait: flags of preadv that suit this file, None = not found out."""
+        self.writing = threading.Lock()
+        """Of who writes: the kernel lets one thread at a time write to a file, and the others spin
+        meanwhile, which costs as much as the writing itself."""
 
     def __enter__(self) -> int:
         return self.fd

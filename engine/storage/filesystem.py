@@ -195,8 +195,10 @@ class TorrentFiles:
                         self._write_part(span, parts, length)
 
     def _write_part(self, span: Span, parts: list[WritableView], length: int) -> None:
-        with self._pool.lease(self, span.file, writable=True) as fd:
-            write_all(fd, span.offset, parts)
+        opened = self._pool.lease(self, span.file, writable=True)
+        with opened as fd:
+            with opened.writing:
+                write_all(fd, span.offset, parts)
             status = os.fstat(fd)
             if status.st_size < length:
                 raise OSError(errno.ENOENT, "the file was cut short by somebody else meanwhile")
