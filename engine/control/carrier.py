@@ -86,8 +86,8 @@ class _ProgramCarrier:
 
     @classmethod
     async def start(cls, program: Program, timeout_s: float) -> _ProgramCarrier:
-        try:
-            process = await asyncio.create_subprocess_exec(
+        starting = asyncio.create_task(
+            asyncio.create_subprocess_exec(
                 *program.argv,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -95,6 +95,12 @@ class _ProgramCarrier:
                 start_new_session=True,
                 env={**os.environ, "SSH_ASKPASS_REQUIRE": "never"},
             )
+        )
+        try:
+            process = await asyncio.shield(starting)  # cancelled in the middle it would leave pipes
+        except asyncio.CancelledError:
+            starting.add_done_callback(_give_up)
+            raise
         except FileNotFoundError as error:
             raise EngineUnreachable(f"{program.argv[0]} is not installed here") from error
         except OSError as error:
@@ -137,19 +143,14 @@ class _ProgramCarrier:
         try:
             for number in (None, signal.SIGTERM, signal.SIGKILL):
                 if number is not None:
-                    self._signal(number)
+                    _signal(self._process, number)
                 if await self._wait(self._drain()) and await self._wait(self._process.wait()):
                     break
         finally:
             if self._process.returncode is None:  # who ends the loop cancels us here, too
-                self._signal(signal.SIGKILL)
+                _kill(self._process)
             self._listening.cancel()
         await asyncio.wait([self._listening])
-
-    def _signal(self, number: signal.Signals) -> None:
-        """To the program and all that it has started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
 
     async def _drain(self) -> None:
         """Read what is left: a program whose output nobody reads does not end."""
@@ -173,6 +174,23 @@ class _ProgramCarrier:
 
     def _words(self) -> str:
         return self._said.decode(errors="replace")
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """To the program and all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """End it without waiting. A Process has no `close`: its pipes would outlive the loop."""
+    _signal(process, signal.SIGKILL)
+    process._transport.close()  # type: ignore[attr-defined]
+
+
+def _give_up(starting: asyncio.Task[asyncio.subprocess.Process]) -> None:
+    if not starting.cancelled() and not starting.exception():
+        _kill(starting.result())
 
 
 def explained(program: Program, code: int | None, said: str) -> EngineUnreachable:

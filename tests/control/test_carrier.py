@@ -121,6 +121,22 @@ async def test_who_is_hurried_leaves_no_program_either(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("turns", range(10))
+async def test_who_is_hurried_while_the_program_starts(turns: int) -> None:
+    """Nothing is left of it, whatever of it was there: the leak plugin looks for its pipes."""
+    connecting = asyncio.create_task(open_carrier(shell("while :; do sleep 0.1; done")))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for _ in range(2):
+        connecting.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    async with asyncio.timeout(20):
+        while any(file.read_text() for file in Path("/proc/self/task").glob("*/children")):
+            await asyncio.sleep(0.01)
+
+
 async def test_a_program_has_no_terminal_and_no_one_to_ask() -> None:
     script = "(: </dev/tty) 2>/dev/null && exit 1; echo askpass=$SSH_ASKPASS_REQUIRE >&2; exit 2"
     with pytest.raises(EngineUnreachable, match=r"^askpass=never$"):
