@@ -18,23 +18,31 @@ from engine.torrent.conversation import Conversation
 from engine.torrent.peer import Peer
 from engine.torrent.upload import Upload
 
+# Subclasses, so that a type checker holds each manner against what it takes the place of.
 
-def _ride_free() -> None:
-    def no_slots(_self: Choker[Any], _peers: Iterable[Any], *, upload_limit: int = 0) -> int:
+
+class _NoSlots(Choker[Any]):
+    def slots(self, peers: Iterable[Any], *, upload_limit: int = 0, had: int | None = None) -> int:
         return 0
 
-    def no_grant(_self: Conversation, _peer: Peer) -> None:
+
+class _NoGrants(Conversation):
+    def grant_allowed_fast(self, peer: Peer) -> None:
         """Pieces that a choked peer may ask for would be given."""
 
-    setattr(Choker, "slots", no_slots)  # noqa: B010
-    setattr(Conversation, "grant_allowed_fast", no_grant)  # noqa: B010
+
+class _SendsNothing(Upload):
+    def pump(self, peer: Peer) -> None:
+        """Requests are kept and not answered."""
+
+
+def _ride_free() -> None:
+    setattr(Choker, "slots", _NoSlots.slots)  # noqa: B010
+    setattr(Conversation, "grant_allowed_fast", _NoGrants.grant_allowed_fast)  # noqa: B010
 
 
 def _lie() -> None:
-    def send_nothing(_self: Upload, _peer: Peer) -> None:
-        """Requests are kept and not answered."""
-
-    setattr(Upload, "pump", send_nothing)  # noqa: B010
+    setattr(Upload, "pump", _SendsNothing.pump)  # noqa: B010
 
 
 MANNERS: Final[dict[str, Callable[[], None]]] = {
