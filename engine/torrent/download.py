@@ -36,6 +36,10 @@ IDLE_PATIENCE_S = 8.0
 the end game, or when a suspect piece is left to a single peer."""
 STUCK_S = 15.0
 """A piece is given up after this long: a peer that choked us may soon unchoke us again."""
+_JOINED = 2
+"""Blocks that an idle peer is asked for in the end game although others are asked for them."""
+_JOINED_SHARE = 8
+"""Or this part of its queue, where that is more: far away and fast, two at a time take long."""
 _EARLIER_LIFE = cast(Any, object())
 """Stands for the unknown peers that sent blocks before a restart; nobody can be blamed for them."""
 
@@ -147,6 +151,8 @@ class Download:
                 return
         now = self._swarm.now()
         count = peer.queue.room(now)
+        if count and self.picker.is_end_game:
+            count = self._joined(peer, count)
         if not count:
             return
         batch = self.picker.pick(peer, peer.pieces, count, allowed=allowed, slow=peer.is_slow)
@@ -159,6 +165,15 @@ class Download:
                 self._starved[peer] = None
             elif not peer.queue.outstanding:
                 peer.set_interested(False)
+
+    def _joined(self, peer: Peer, count: int) -> int:
+        """How many blocks to ask a peer for that others are asked for already: a few, and of none
+        that has something to send us. What arrives twice is what others of the swarm go without.
+        """
+        if not peer.queue.outstanding:
+            return min(count, max(_JOINED, peer.queue.depth // _JOINED_SHARE))
+        self._starved[peer] = None
+        return 0
 
     def _can_begin(self, index: int) -> bool:
         """Get the promise of a buffer that a piece is begun with."""

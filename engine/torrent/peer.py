@@ -22,7 +22,7 @@ from engine.swarm.peer_list import PeerSource
 from engine.swarm.pex_exchange import Hearing, Telling
 from engine.swarm.request_queue import RequestQueue
 from engine.swarm.uptake import Uptake
-from engine.torrent.slabs import SMALL_BATCH
+from engine.torrent.slabs import FIRST_BATCH
 from engine.wire import encoder
 from engine.wire.client_name import client_name
 from engine.wire.decoder import Decoder
@@ -159,7 +159,7 @@ class Peer:
         self.is_snubbed = False
         self.is_slow = False
         """It sends much less than the others do."""
-        self.batch = SMALL_BATCH
+        self.batch = FIRST_BATCH
         """Blocks to send them at a time: more while their link takes all at once."""
         self.is_reading_disk = False
         """A batch of their requests is being read by a disk thread."""

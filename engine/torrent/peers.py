@@ -15,7 +15,7 @@ from engine.net.connection import Connection, Encryption
 from engine.swarm.peer_list import PeerList, PeerSource
 from engine.torrent.calling import Calling
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
-from engine.torrent.slabs import SMALL_BATCH
+from engine.torrent.slabs import FIRST_BATCH
 from engine.wire.handshake import Handshake
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class Peers:
         mean_rate = total_rate / max(1, len(self.connected))
         for peer in list(self.connected):
             if peer.up.update(now) < _SLOW_BYTES_PER_S:
-                peer.batch = SMALL_BATCH
+                peer.batch = FIRST_BATCH
             peer.is_slow = (
                 peer.down.rate < mean_rate / 4 and now - peer.connected_at > _JUDGED_AFTER_S
             )

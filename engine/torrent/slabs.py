@@ -8,7 +8,10 @@ from engine.wire.encoder import PIECE_HEADER_LENGTH
 FRAME_LENGTH = PIECE_HEADER_LENGTH + BLOCK_LENGTH
 BLOCKS_PER_SLAB = 16
 SMALL_BATCH = 4
-"""Blocks read at a time for a slow peer, so that it does not hold a whole slab for seconds."""
+"""Up to so many blocks have a small buffer of their own, so that a slow peer does not hold a whole
+slab for seconds."""
+FIRST_BATCH = 1
+"""Blocks sent at a time to a peer of which nothing is known, or that is slow."""
 _KEPT = 16
 """Free slabs kept for reuse; 4 MiB. More may be out at a time, one or two for each busy peer."""
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from engine.core.geometry import BLOCK_LENGTH
 from engine.errors import PeerTimeoutError, StorageError
-from engine.net.connection import LOW_WATERMARK_BYTES
 from engine.storage.reader import gather, read
 from engine.swarm.choker import Choker
 from engine.swarm.debts import Debts
@@ -206,12 +205,16 @@ class Upload:
                 peer.send(encoder.reject(*request))
 
     def pump(self, peer: Peer) -> None:
-        """Send what was asked for, as far as the socket, the limits and the page cache allow."""
+        """Send what was asked for, as far as the socket, the limits and the page cache allow.
+
+        What waits in the connection can be cancelled no more, and what else we say waits behind it:
+        on a slow line no more than a block, on a fast one LOW_WATERMARK_BYTES.
+        """
         connection = peer.connection
         while (
             peer.uploads
             and not peer.is_reading_disk
-            and connection.pending_bytes < LOW_WATERMARK_BYTES
+            and connection.pending_bytes < peer.batch * BLOCK_LENGTH
             and not connection.is_closed
         ):
             quota = self._swarm.up.quota(peer)
@@ -232,7 +235,8 @@ class Upload:
             payload = batch[0].length
         size = payload + PIECE_HEADER_LENGTH * len(batch)
         is_small = size <= FRAME_LENGTH * SMALL_BATCH
-        slab = Slab(SMALL_BATCH) if is_small else swarm.facilities.slabs.acquire()
+        frames = -(-size // FRAME_LENGTH)
+        slab = Slab(frames) if is_small else swarm.facilities.slabs.acquire()
         piece_length = swarm.geometry.piece_length
         at = 0
         end = start = batch[0][0] * piece_length + batch[0][1]

@@ -89,6 +89,31 @@ async def test_in_the_end_game_the_slower_is_told_to_stop(tmp_path: Path) -> Non
         assert one.torrent.state is State.SEEDING
 
 
+async def test_in_the_end_game_only_who_is_idle_is_asked_for_what_others_are(
+    tmp_path: Path,
+) -> None:
+    """And for two blocks at a time: what arrives twice is what others go without."""
+    content = sample(8 * BLOCK, 8 * BLOCK)
+    async with one_torrent(tmp_path, content=content) as one:
+        first, second = [await one.visitor(number, has=b"\x80") for number in range(2)]
+        first.send(wire.frame(wire.UNCHOKE))
+        asked = [(await first.until(wire.REQUEST)).numbers for _ in range(8)]
+        second.send(wire.frame(wire.UNCHOKE))
+        joined = [(await second.until(wire.REQUEST)).numbers for _ in range(2)]
+        assert joined == asked[:-3:-1], "from the end, where the other comes last"
+        second.send(one.block(*joined[0]))
+        assert (await first.until(wire.CANCEL)).numbers == joined[0]
+        assert set(one.known(1).queue.outstanding) == {joined[1][:2]}
+        second.send(one.block(*joined[1]))
+        assert [(await second.until(wire.REQUEST)).numbers for _ in range(2)] == asked[4:6][::-1]
+        await _serve(one, second, most=2)
+        helping = asyncio.create_task(_serve(one, second))
+        for block in asked[:4]:
+            first.send(one.block(*block))
+        await one.until(lambda: one.torrent.state is State.SEEDING)
+        helping.cancel()
+
+
 async def test_a_silent_peer_does_not_keep_what_another_could_send(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

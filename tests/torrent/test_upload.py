@@ -16,6 +16,7 @@ from engine.torrent import live, upload
 from engine.torrent.facilities import Limits
 from engine.torrent.lifecycle import State
 from engine.torrent.peer import Peer
+from engine.torrent.slabs import FIRST_BATCH, FRAME_LENGTH
 from tests.fakes import scripted_peer as wire
 from tests.fakes.scripted_peer import ScriptedPeer
 from tests.torrent.one_torrent import (
@@ -117,6 +118,21 @@ async def test_who_asks_and_never_reads_loses_its_slot(quick_rounds: None, tmp_p
         assert sum(peer.is_choked for _, peer in deaf) == 1
         assert all(peer.comes_last for _, peer in deaf)
         assert "U" in one.known(9).flags
+
+
+async def test_what_a_slow_peer_asked_for_can_be_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hardly more than a block waits in its connection, where nothing can be taken back."""
+    monkeypatch.setattr(upload, "BLOCKS_PER_SLAB", FIRST_BATCH)  # loopback proves quick at once
+    async with one_torrent(tmp_path, has=True) as one:
+        deaf, peer = await _deaf(one, 0)
+        assert peer.connection.pending_bytes < 2 * FRAME_LENGTH
+        assert peer.uploads, "it has asked for more than the kernel takes"
+        deaf.send(*(wire.numbers(wire.CANCEL, i, b, BLOCK) for i in range(12) for b in (0, BLOCK)))
+        await one.until(lambda: not peer.uploads)
+        deaf.writer.transport.resume_reading()
+        await deaf.until(wire.REJECT)
 
 
 async def test_what_a_peer_that_never_reads_holds_is_bounded_and_goes_with_it(
