@@ -157,7 +157,9 @@ def test_the_variable_of_the_configuration_file_is_no_setting() -> None:
 def test_variables_of_the_compose_files_stop_no_command() -> None:
     root = Path(__file__).resolve().parents[1]
     files = [root / "compose.yaml", *(root / "seedbox").glob("*.yaml")]
-    named = {name for file in files for name in re.findall(r"\$\{?(SEEDWRIGHT_\w+)", file.read_text())}
+    named = {
+        name for file in files for name in re.findall(r"\$\{?(SEEDWRIGHT_\w+)", file.read_text())
+    }
     assert {"SEEDWRIGHT_PORT", "SEEDWRIGHT_CONFIG_DIR"} <= named
     settings = {name for name in named if "_NETWORK_" in name or "_DAEMON_" in name}
     others = dict.fromkeys(named - settings, "6999")
