@@ -141,8 +141,7 @@ down:
 	@seedbox/compose.sh down
 
 clean:
-	@rm -rf -- $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .swarm \
-	  bench-results seedbox/wheelhouse
+	@rm -rf -- $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .swarm
 	@find engine tui tests -name __pycache__ -type d -prune -exec rm -rf -- {} +
 
 $(INSTALLED): requirements.lock pyproject.toml $(MOVED)

@@ -15,20 +15,21 @@ import asyncio
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from engine.errors import StorageError
-from engine.storage.backend import Backend, WritableView
+from engine.storage.backend import Backend
 
 T = TypeVar("T")
 
 _CHECK_TURN = 16
-_BATCH_BYTES = 256 * 1024
-"""Pieces are handed over as soon as there is so much of them."""
+_SMALL_PIECE_BYTES = 32 * 1024
+"""Up to here a piece is hashed on the loop: that takes microseconds, less than it takes a thread to
+get the interpreter back after each."""
 _MAX_WAITING = 256
 """Jobs in the lanes above which `run` waits."""
 
@@ -53,8 +54,8 @@ class HashMismatch:
 
 PieceResult: TypeAlias = WrittenPiece | HashMismatch | StorageError | Exception
 _Job: TypeAlias = tuple[Callable[[], Any], Callable[[Any], None], int]
-_Piece: TypeAlias = tuple[Backend, int, memoryview, bytes, Callable[[PieceResult], None]]
-"""Files, offset, contents, what its SHA-1 should be, whom to tell."""
+Piece: TypeAlias = tuple[int, memoryview, bytes]
+"""Offset in the torrent, contents, what their SHA-1 should be."""
 _Finished: TypeAlias = tuple[Callable[[Any], None], Any, int]
 _WRITTEN = WrittenPiece()
 
@@ -76,9 +77,6 @@ class Disk:
         # … to here; the rest belongs to the loop thread.
         self.unfinished = 0
         """Jobs whose `done` was not called yet."""
-        self._pieces: list[_Piece] = []
-        """Complete pieces that were not submitted yet; never for longer than a turn of the loop."""
-        self._pieces_bytes = 0
         self._room: deque[asyncio.Future[None]] = deque()
         self._era = 0
         self._unfinished_of: dict[int, int] = {0: 0}
@@ -116,32 +114,22 @@ class Disk:
         self.unfinished += 1
         self._unfinished_of[self._era] += 1
 
-    def write_piece(
+    def write_pieces(
         self,
         files: Backend,
-        offset: int,
-        buffer: WritableView,
-        length: int,
-        sha1: bytes,
-        done: Callable[[PieceResult], None],
+        pieces: Sequence[Piece],
+        done: Callable[[list[PieceResult] | Exception], None],
     ) -> None:
-        """Verify the first `length` bytes of `buffer`, then write them at `offset`.
+        """Verify each piece, then write those that are sound, neighbours in one go.
 
-        The buffer must be left alone until `done`, which also gets what it must be told apart by:
-        WrittenPiece, HashMismatch, or the exception. Small pieces of one turn of the loop share a
-        job: for a hop each, threads would spend more time on handing over than on the work.
+        Their bytes must be left alone until `done`, which gets a result for each piece:
+        WrittenPiece, HashMismatch, or the exception. For a job each, threads would spend more time
+        on handing small pieces over than on the work.
         """
-        self._pieces.append((files, offset, memoryview(buffer)[:length], sha1, done))
-        self._pieces_bytes += length
-        if self._pieces_bytes >= _BATCH_BYTES:
-            self._submit_pieces()
-        elif len(self._pieces) == 1:
-            self._loop.call_soon(self._submit_pieces)
-
-    def _submit_pieces(self) -> None:
-        if self._pieces:
-            pieces, self._pieces, self._pieces_bytes = self._pieces, [], 0
-            self.submit(partial(_verify_and_write, pieces), partial(self._on_pieces, pieces))
+        results: list[PieceResult] | None = None
+        if max(len(data) for _, data, _ in pieces) <= _SMALL_PIECE_BYTES:
+            results = _verify(pieces)
+        self.submit(partial(_verify_and_write, files, pieces, results), done)
 
     async def run(self, job: Callable[[], T], *, priority: Priority = Priority.TRAFFIC) -> T:
         """Run `job` in a thread and return its result. If cancelled, the job still runs."""
@@ -169,7 +157,6 @@ class Disk:
     async def settle(self) -> None:
         """Return when every job that was submitted before is done; for what must come after them,
         as deleting files comes after writing them."""
-        self._submit_pieces()
         if not self.unfinished:
             return
         settled: asyncio.Future[None] = self._loop.create_future()
@@ -180,7 +167,6 @@ class Disk:
 
     async def close(self) -> None:
         """Take no more jobs, wait until all that were taken are done, and end the threads."""
-        self._submit_pieces()
         with self._wake:
             self._is_closing = True
             self._wake.notify_all()
@@ -243,10 +229,6 @@ class Disk:
         if self._settling:
             self._tell_settled()
 
-    def _on_pieces(self, pieces: list[_Piece], results: list[PieceResult] | Exception) -> None:
-        for number, piece in enumerate(pieces):
-            self._tell(piece[4], results if isinstance(results, Exception) else results[number])
-
     def _tell(self, done: Callable[[Any], None], result: object) -> None:
         try:
             done(result)
@@ -275,32 +257,42 @@ class Disk:
                 return
 
 
-def _verify_and_write(pieces: list[_Piece]) -> list[PieceResult]:
-    """Verify each piece, and write those that are sound: neighbours in one go."""
+def _verify(pieces: Sequence[Piece]) -> list[PieceResult]:
     results: list[PieceResult] = []
-    for _, _, data, sha1, _ in pieces:
+    for _, data, sha1 in pieces:
         digest = hashlib.sha1(data, usedforsecurity=False).digest()
         results.append(_WRITTEN if digest == sha1 else HashMismatch(digest))
+    return results
+
+
+def _verify_and_write(
+    files: Backend, pieces: Sequence[Piece], results: list[PieceResult] | None
+) -> list[PieceResult]:
+    """`results` is what verifying said, if that was done."""
+    if results is None:
+        results = _verify(pieces)
     start = 0
     while start < len(pieces):
-        files, offset, data, _, _ = pieces[start]
-        end, at = start + 1, offset + len(data)
+        end = start + 1
         if results[start] is _WRITTEN:
-            while end < len(pieces) and results[end] is _WRITTEN and pieces[end][:2] == (files, at):
-                at += len(pieces[end][2])
+            offset, data, _ = pieces[start]
+            at = offset + len(data)
+            while end < len(pieces) and results[end] is _WRITTEN and pieces[end][0] == at:
+                at += len(pieces[end][1])
                 end += 1
             try:
-                files.write(offset, [piece[2] for piece in pieces[start:end]])
+                files.write(offset, [piece[1] for piece in pieces[start:end]])
             except Exception as error:
                 # What fails for all of them may go for some: a disk fills up at one of them.
-                results[start:end] = map(_write, pieces[start:end]) if end > start + 1 else [error]
+                failed = pieces[start:end]
+                results[start:end] = [_write(files, p) for p in failed] if failed[1:] else [error]
         start = end
     return results
 
 
-def _write(piece: _Piece) -> PieceResult:
+def _write(files: Backend, piece: Piece) -> PieceResult:
     try:
-        piece[0].write(piece[1], [piece[2]])
+        files.write(piece[0], [piece[1]])
     except Exception as error:
         return error
     return _WRITTEN

@@ -69,11 +69,11 @@ class PeerPieces(Generic[PeerT]):
         known = self._peers.get(peer)
         return self._masks.of(pieces) if known is None else known[1]
 
-    def bored_after(self, index: int, lacking: int) -> list[PeerT]:
-        """The peers that have this piece, but none of the mask `lacking`."""
+    def bored_after(self, gained: int, lacking: int) -> list[PeerT]:
+        """The peers that have something of the mask `gained`, but nothing of `lacking`."""
         full = self._full  # whose masks are this very object, so that seeds cost nothing
         return [
             peer
-            for peer, (pieces, mask) in self._peers.items()
-            if not (lacking if mask is full else not pieces[index] or mask & lacking)
+            for peer, (_, mask) in self._peers.items()
+            if not (lacking if mask is full else not mask & gained or mask & lacking)
         ]

@@ -39,11 +39,16 @@ class PieceMasks:
 
     def of_indexes(self, indexes: Iterable[int]) -> int:
         """The mask of `indexes`; those outside of the torrent are left out."""
-        mask = 0
+        mask = first = count = 0
         for index in indexes:
-            if 0 <= index < self.size:
-                mask |= 1 << (self._top - index)
-        return mask
+            if not 0 <= index < self.size:
+                continue
+            if index == first + count:  # neighbours are often together, and are one number then
+                count += 1
+            else:
+                mask |= self.of_run(first, count)
+                first, count = index, 1
+        return mask | self.of_run(first, count)
 
     def indexes(self, mask: int) -> Iterator[int]:
         """Yield the pieces of `mask`, rising."""

@@ -8,7 +8,7 @@ It sends nothing and knows no clock; the caller moves the requests that it retur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from engine.core.bitfield import Bitfield
@@ -34,9 +34,9 @@ OPEN_PER_PEER = 1.5
 class PiecePicker(Generic[PeerT]):
     """The picker of one torrent. Peers are opaque keys, hashable and compared by identity.
 
-    `have` is shared with the caller, and written by `piece_verified` and `piece_lost` only.
-    `wanted` is copied; None = all. `can_begin(index)` is asked before a piece is begun, and must
-    reserve what the piece needs (a buffer) when it says yes: the piece is then begun for certain.
+    `have` is shared with the caller, and written by `pieces_verified` and `piece_lost` only.
+    `wanted` is copied; None = all. `can_begin(indexes)` is asked before pieces are begun, and must
+    reserve what they need (buffers) for as many of the first ones as it says: these are begun then.
     """
 
     ACCEPTED: Receipt[PeerT] = Receipt(True, False)
@@ -50,7 +50,7 @@ class PiecePicker(Generic[PeerT]):
         rng: Random,
         *,
         wanted: Bitfield | None = None,
-        can_begin: Callable[[int], bool] | None = None,
+        can_begin: Callable[[range], int] | None = None,
     ) -> None:
         self.geometry = geometry
         self.have = have
@@ -59,7 +59,7 @@ class PiecePicker(Generic[PeerT]):
         self.failed_bytes = 0
         """Received in pieces that failed their hash or lost their buffer."""
         self._rng = rng
-        self._can_begin = can_begin
+        self._can_begin: Callable[[range], int] = can_begin or len
         self._peers: PeerPieces[PeerT] = PeerPieces(geometry.piece_count)
         self.availability = self._peers.availability
         self._masks = self.availability.masks
@@ -218,9 +218,10 @@ class PiecePicker(Generic[PeerT]):
 
     def _begin_run(self, peer: PeerT, indexes: range, count: int, picked: list[Request]) -> int:
         """Begin one after the other, as many as are wanted and allowed; returns how many."""
-        for begun, index in enumerate(indexes):
-            if len(picked) >= count or (self._can_begin and not self._can_begin(index)):
-                return begun
+        # The torrent's last piece may have fewer blocks, but nothing follows it.
+        indexes = indexes[: -((len(picked) - count) // self.geometry.blocks_per_piece)]
+        indexes = indexes[: self._can_begin(indexes)]
+        for index in indexes:
             is_solo = index in self._suspects
             partial = self._begun[index] = PartialPiece(self.geometry, index, is_solo=is_solo)
             partial.take(peer, count - len(picked), picked)
@@ -246,7 +247,7 @@ class PiecePicker(Generic[PeerT]):
         The caller has checked that this peer was asked for it, be it that the request was released
         since: such a late block is accepted as long as it is of use. The bytes of an accepted block
         must be stored before the next call. A `completed` piece must be verified, and then reported
-        by `piece_verified`, `piece_failed` or `piece_dropped`.
+        by `pieces_verified`, `piece_failed` or `piece_dropped`.
         """
         partial = self._begun.get(index)
         if partial is None:
@@ -294,7 +295,7 @@ class PiecePicker(Generic[PeerT]):
         bit = self._masks.bit(index)
         if not self._unbegun & bit or not 0 < len(blocks) < self.geometry.block_count(index):
             return False
-        if self._can_begin and not self._can_begin(index):
+        if not self._can_begin(range(index, index + 1)):
             return False
         self._unbegun ^= bit
         partial = self._begun[index] = PartialPiece(self.geometry, index)
@@ -327,19 +328,18 @@ class PiecePicker(Generic[PeerT]):
 
     # ── pieces ────────────────────────────────────────────────────────────────────────────────────
 
-    def piece_verified(self, index: int) -> list[PeerT]:
-        """Count a piece as had: it is verified and on disk. Returns the peers that have nothing
-        more for us, because it was the last piece that we wanted of them."""
-        partial = self._forget(index)
-        self._suspects.discard(index)
-        bit = self._masks.bit(index)
-        if not self.have.add(index) or not self._lacking & bit:
+    def pieces_verified(self, indexes: Sequence[int]) -> list[PeerT]:
+        """Count pieces on disk as had; returns the peers that have nothing for us now. HOT."""
+        self._suspects.difference_update(indexes)
+        unbegun = [index for index in indexes if self._forget(index) is None]
+        gained = self._lacking & self._masks.of_indexes(filter(self.have.add, indexes))
+        if not gained:
             return []
-        self._lacking ^= bit
-        if partial is None:
-            self._unbegun ^= bit
-        self.missing_count -= 1
-        return self._peers.bored_after(index, self._lacking)
+        self._lacking ^= gained
+        if unbegun:
+            self._unbegun &= self._lacking
+        self.missing_count -= gained.bit_count()
+        return self._peers.bored_after(gained, self._lacking)
 
     def piece_failed(self, index: int) -> list[PeerT]:
         """Make a complete piece that failed its hash unbegun again; its buffer is not needed.

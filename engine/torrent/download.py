@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from engine.core.file_choice import FileChoice
 from engine.core.geometry import BLOCK_LENGTH
-from engine.errors import CorruptPeerError, ProtocolError
-from engine.storage.disk import HashMismatch
+from engine.errors import ProtocolError
 from engine.swarm.piece_picker import PiecePicker
 from engine.swarm.request_queue import SNUB_S
-from engine.swarm.smart_ban import SmartBan
+from engine.torrent.completion import Completion
 from engine.torrent.peer import Peer
 from engine.torrent.unfinished import Unfinished, UnfinishedBlock
 from engine.wire import encoder
@@ -48,15 +47,13 @@ class Download:
     """The fetching half of a torrent. Exists, idle, while seeding too: pieces can be found bad."""
 
     __slots__ = (
-        "_announce",
         "_buffers",
         "_feed_is_due",
         "_starved",
         "_stuck",
         "_swarm",
-        "_writing",
+        "completion",
         "picker",
-        "smart_ban",
         "unfinished",
     )
 
@@ -65,17 +62,14 @@ class Download:
         self.picker: PiecePicker[Peer] = PiecePicker(
             swarm.geometry, swarm.have, swarm.facilities.rng, can_begin=self._can_begin
         )
-        self.smart_ban: SmartBan[Peer] = SmartBan()
         self._buffers: dict[int, memoryview | None] = {}
         """Of the pieces that room is promised to; None: no block of it came yet."""
         self._starved: dict[Peer, None] = {}
-        self._writing: set[int] = set()
-        """Pieces whose buffers belong to a disk thread now."""
         self._feed_is_due = False
         self._stuck: tuple[int, float] | None = None
         """A begun piece that nobody can finish, and since when."""
-        self._announce: list[int] = []
         self.unfinished = Unfinished()
+        self.completion = Completion(swarm, self)
 
     # ── what peers tell ─────────────────────────────────────────────────────────────────────────
 
@@ -131,11 +125,11 @@ class Download:
         self._starved.pop(peer, None)
         peer.queue.clear()
         self.picker.peer_removed(peer)
-        self._feed_soon()
+        self.feed_soon()
 
     def _release(self, peer: Peer, requests: Iterable[tuple[int, int, int]]) -> None:
         self.picker.release(peer, requests)
-        self._feed_soon()
+        self.feed_soon()
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────
 
@@ -175,16 +169,20 @@ class Download:
         self._starved[peer] = None
         return 0
 
-    def _can_begin(self, index: int) -> bool:
-        """Get the promise of a buffer that a piece is begun with."""
-        size = self._swarm.geometry.piece_length
-        if not self._swarm.facilities.buffers.reserve(size, at_least=2 - len(self._buffers)):
-            return False
-        self._buffers[index] = None
-        self.unfinished.begun(index, self._swarm.now())
-        return True
+    def _can_begin(self, indexes: range) -> int:
+        """Get the promise of buffers that pieces are begun with, for as many as there are."""
+        reserve, size = self._swarm.facilities.buffers.reserve, self._swarm.geometry.piece_length
+        buffers = self._buffers
+        begun = 0
+        for index in indexes:
+            if not reserve(size, at_least=2 - len(buffers)):
+                break
+            buffers[index] = None
+            begun += 1
+        self.unfinished.begun(indexes[:begun], self._swarm.now())
+        return begun
 
-    def _feed_soon(self) -> None:
+    def feed_soon(self) -> None:
         """Buffers or blocks came free: once this turn of the loop is over let those ask who found
         nothing. Rejects and completed pieces come by the hundred, and are answered together."""
         if not self._feed_is_due:
@@ -225,7 +223,7 @@ class Download:
                 if not other.queue.outstanding:
                     self._starved[other] = None
         if receipt.completed:
-            self._write(index, buffer)
+            self.completion.add(index)
 
     def _lend(self, index: int) -> memoryview:
         buffer = self._swarm.facilities.buffers.lend(self._swarm.geometry.piece_length)
@@ -240,69 +238,16 @@ class Download:
         if not peer.queue.forgive_late():
             raise ProtocolError(f"{peer.connection.remote} sends blocks nobody asked for")
 
-    def _write(self, index: int, buffer: memoryview) -> None:
-        swarm = self._swarm
-        geometry = swarm.geometry
-        self._writing.add(index)
-        swarm.facilities.disk.write_piece(
-            swarm.files,
-            geometry.piece_offset(index),
-            buffer,
-            geometry.piece_size(index),
-            swarm.info.piece_hash(index),
-            lambda result: self._on_written(index, result),
-        )
-
-    def _on_written(self, index: int, result: object) -> None:
-        self._writing.discard(index)
+    def content(self, index: int) -> memoryview:
+        """The bytes of a complete piece, until it is `ended`."""
         buffer = self._buffers[index]
         assert buffer is not None
-        piece = buffer[: self._swarm.geometry.piece_size(index)]
-        guilty: list[Peer] = []
-        if isinstance(result, HashMismatch):
-            self._swarm.note("warning", f"piece {index} failed its hash and is fetched again")
-            sources = self.picker.piece_failed(index)
-            if not self.unfinished.is_restored(index):
-                guilty = self.smart_ban.failed(index, sources, piece)
-        elif isinstance(result, Exception):
-            self.picker.piece_dropped(index)
-        elif self.smart_ban.is_suspect(index):
-            guilty = self.smart_ban.verified(index, piece)
-        del buffer, piece
+        return buffer[: self._swarm.geometry.piece_size(index)]
+
+    def ended(self, index: int) -> None:
+        """A begun piece is written, or all that came of it is given up."""
         self._release_buffer(index)
         self.unfinished.ended(index)
-        for peer in guilty:
-            self._ban(peer, index)
-        if isinstance(result, Exception):
-            self._swarm.storage_failed(result)
-        elif not isinstance(result, HashMismatch):
-            self._on_verified(index)
-        self._feed_soon()
-
-    def _on_verified(self, index: int) -> None:
-        swarm = self._swarm
-        for peer in self.picker.piece_verified(index):
-            peer.set_interested(False)
-        swarm.on_piece(index)
-        if not self._announce:
-            swarm.facilities.loop.call_soon(self.tell_haves)
-        self._announce.append(index)
-        if self.picker.is_finished:
-            swarm.on_finished()
-
-    def tell_haves(self) -> None:
-        """Tell all peers about the pieces of this turn of the loop, in one write each."""
-        if not self._announce:
-            return
-        frames = encoder.haves(self._announce)
-        self._announce = []
-        for peer in list(self._swarm.peers.connected):
-            peer.send(frames)
-
-    def _ban(self, peer: Peer, index: int) -> None:
-        self._swarm.peers.ban(
-            peer, CorruptPeerError(f"{peer.connection.remote} sent corrupt blocks of piece {index}")
-        )
 
     # ── when other files are wanted ─────────────────────────────────────────────────────────────
 
@@ -315,11 +260,10 @@ class Download:
             for peer, request in self.picker.piece_dropped(index):
                 peer.queue.cancelled(request[0], request[1])
                 peer.send(encoder.cancel(*request))
-            self._release_buffer(index)
-            self.unfinished.ended(index)
+            self.ended(index)
         for peer in self._swarm.peers.connected:
             self.update_interest(peer)
-        self._feed_soon()
+        self.feed_soon()
 
     # ── every second ────────────────────────────────────────────────────────────────────────────
 
@@ -345,9 +289,8 @@ class Download:
             self._stuck = index, self._swarm.now()
         elif self._swarm.now() - self._stuck[1] > STUCK_S:
             self.picker.piece_dropped(index)
-            self._release_buffer(index)
-            self.unfinished.ended(index)
-            self._feed_soon()
+            self.ended(index)
+            self.feed_soon()
 
     # ── over a restart ──────────────────────────────────────────────────────────────────────────
 
@@ -385,6 +328,8 @@ class Download:
 
     def close(self) -> None:
         """Give back the buffers that no write is using; those follow when they are written."""
-        for index in [index for index in self._buffers if index not in self._writing]:
+        self.completion.write()
+        writing = self.completion.writing
+        for index in [index for index in self._buffers if index not in writing]:
             self._release_buffer(index)
         self._starved.clear()

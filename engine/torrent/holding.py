@@ -6,6 +6,8 @@ it serves what it has and asks for nothing (a partial seed, BEP 21).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from engine.core.bitfield import Bitfield
 from engine.core.file_choice import FileChoice
 from engine.core.geometry import Geometry
@@ -48,12 +50,14 @@ class Holding:
             self.wanted_bytes = bytes_of(wanted, self.geometry)
             self.wanted_have_bytes = bytes_of(wanted.common_with(self.have), self.geometry)
 
-    def count_piece(self, index: int) -> None:
-        """Must be called when a piece was added to `have`."""
-        size = self.geometry.piece_size(index)
-        self.have_bytes += size
-        if (wanted := self.wanted) is None or wanted[index]:
-            self.wanted_have_bytes += size
+    def count_pieces(self, indexes: Iterable[int]) -> None:
+        """Must be called when pieces were added to `have`."""
+        wanted, piece_size = self.wanted, self.geometry.piece_size
+        for index in indexes:
+            size = piece_size(index)
+            self.have_bytes += size
+            if wanted is None or wanted[index]:
+                self.wanted_have_bytes += size
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ seeding torrent without peers has none, and costs its record only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.core.file_choice import FileChoice
@@ -117,16 +118,17 @@ class LiveTorrent:
         if had_finished and not self.wants_nothing:
             self.conversation.tell_upload_only()
 
-    def on_piece(self, index: int) -> None:
-        """A piece is verified and on disk."""
-        self.torrent.on_piece(index)
+    def on_pieces(self, indexes: Sequence[int]) -> None:
+        """Pieces are verified and on disk."""
+        self.torrent.on_pieces(indexes)
 
     def on_finished(self) -> None:
         """The last wanted piece is on disk."""
         self.torrent.on_finished()
         if self.is_closed:
             return
-        self.download.tell_haves()  # first: who hears `upload_only` may hang up on the spot
+        # First: who hears `upload_only` may hang up on the spot.
+        self.download.completion.tell_haves()
         self.conversation.tell_upload_only()
         self.peers.drop_seeds()
         for peer in self.peers.connected:

@@ -285,8 +285,8 @@ class Torrent(Holding):
             except SeedwrightError as error:
                 self.fail(error)
 
-    def on_piece(self, index: int) -> None:
-        self.count_piece(index)
+    def on_pieces(self, indexes: Sequence[int]) -> None:
+        self.count_pieces(indexes)
         self.changed()
 
     def on_finished(self) -> None:

@@ -6,7 +6,7 @@ their piece is complete and its hash decides. Pieces that are done within second
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from engine.core.geometry import BLOCK_LENGTH
@@ -33,8 +33,8 @@ class Unfinished:
         self._kept: dict[int, set[int]] = {}
         self._ended: list[int] = []
 
-    def begun(self, index: int, now: float) -> None:
-        self._begun_at[index] = now
+    def begun(self, indexes: Iterable[int], now: float) -> None:
+        self._begun_at.update(dict.fromkeys(indexes, now))
 
     def restored(self, index: int, blocks: set[int]) -> None:
         """These blocks of a piece came back from where they were kept."""
@@ -46,7 +46,7 @@ class Unfinished:
     def ended(self, index: int) -> None:
         """The piece was written, failed or dropped: what is kept of it is worth nothing now."""
         self._begun_at.pop(index, None)
-        if self._kept.pop(index, None) is not None:
+        if self._kept and self._kept.pop(index, None) is not None:
             self._ended.append(index)
 
     def take_ended(self) -> list[int]:

@@ -131,8 +131,8 @@ async def seed(torrent: Torrent, rounds: int) -> None:
 def leech(torrent: Torrent, rounds: int) -> None:
     results: list[Callable[[], None]] = []
     disk = torrent._facilities.disk
-    disk.write_piece = lambda *args: results.append(  # type: ignore[method-assign]
-        lambda: args[-1](WrittenPiece())
+    disk.write_pieces = lambda _, pieces, done: results.append(  # type: ignore[method-assign]
+        lambda: done([WrittenPiece()] * len(pieces))
     )
     sink = connected(torrent)
     data = sink.handler.on_data
@@ -162,6 +162,7 @@ def leech(torrent: Torrent, rounds: int) -> None:
         )
         began = perf_counter()
         data(view)
+        live.download.completion.write()
         done, results[:] = results[:], []
         for each in done:
             each()

@@ -26,8 +26,8 @@ def show(what: str, seconds: float, budget_s: float | None = None) -> None:
     print(f"{what:<66}{seconds * 1e6:9.2f} µs{budget}")
 
 
-def lone_peer(piece_length: int, depth: int, batch: int) -> tuple[float, float]:
-    """Seconds per picked and per received block of a 1 GiB download from one seed."""
+def lone_peer(piece_length: int, depth: int, batch: int) -> tuple[float, float, float]:
+    """Seconds per picked, received and verified block of a 1 GiB download from one seed."""
     geometry = Geometry(1024 * MIB, piece_length)
     picker: PiecePicker[str] = PiecePicker(
         geometry, Bitfield(geometry.piece_count), random.Random(1)
@@ -35,7 +35,7 @@ def lone_peer(piece_length: int, depth: int, batch: int) -> tuple[float, float]:
     pieces = Bitfield.full(geometry.piece_count)
     picker.peer_added("seed", pieces)
     flying = picker.pick("seed", pieces, depth)
-    picking = receiving = 0.0
+    picking = receiving = verifying = 0.0
     blocks = 0
     while flying:
         arrived, flying = flying[:batch], flying[batch:]
@@ -45,14 +45,15 @@ def lone_peer(piece_length: int, depth: int, batch: int) -> tuple[float, float]:
             if picker.received("seed", index, begin, length) is picker.COMPLETED:
                 completed.append(index)
         receiving += time.perf_counter() - start
-        for index in completed:
-            picker.piece_verified(index)
+        start = time.perf_counter()
+        picker.pieces_verified(completed)
+        verifying += time.perf_counter() - start
         start = time.perf_counter()
         flying += picker.pick("seed", pieces, len(arrived))
         picking += time.perf_counter() - start
         blocks += len(arrived)
     assert picker.is_finished
-    return picking / blocks, receiving / blocks
+    return picking / blocks, receiving / blocks, verifying / blocks
 
 
 def pick_from_begun_piece() -> float:
@@ -101,7 +102,7 @@ def swarm(size: int) -> None:
 
     for name, have in (("random first", 0), ("rarest first", 4)):
         for index in range(have):
-            picker.piece_verified(index)
+            picker.pieces_verified([index])
         start = time.perf_counter()
         for number, field in enumerate(fields):
             picker.pick(number, field, 4)  # 64 KiB pieces: each pick begins a new one
@@ -116,8 +117,8 @@ def swarm(size: int) -> None:
 
     start = time.perf_counter()
     for index in range(500, 700):
-        picker.piece_verified(index)
-    show("piece_verified", (time.perf_counter() - start) / 200)
+        picker.pieces_verified([index])
+    show("pieces_verified, one", (time.perf_counter() - start) / 200)
 
     start = time.perf_counter()
     for number in range(PEERS):
@@ -128,11 +129,12 @@ def swarm(size: int) -> None:
 def main() -> None:
     show("pick of 64 blocks from a begun piece", best_of(5, pick_from_begun_piece), 60e-6)
     for piece_length in (MIB, 256 * KIB, 16 * KIB):
-        picking, receiving = lone_peer(piece_length, 512, 64)
+        picking, receiving, verifying = lone_peer(piece_length, 512, 64)
         name = f"1 GiB from one seed, {piece_length // KIB} KiB pieces"
         # With 16 KiB pieces each block begins a piece, among 65,536 of them.
         show(f"{name}: picking, a block", picking, 1e-6 if piece_length > 16 * KIB else 20e-6)
         show(f"{name}: received, a block", receiving, 1.5e-6)
+        show(f"{name}: verified, a block", verifying, 1.5e-6)
     for size in (1_000, 10_000, 100_000):
         swarm(size)
 

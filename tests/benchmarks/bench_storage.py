@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_storage.py [FOLDER] [MIB]
 
 FOLDER (default: the system's folder for temporary files) decides which file system is measured.
-Targets: write_piece near hash + write of the two threads, gather ≤ 2 µs a block when warm, recheck
+Targets: write_pieces near hash + write of the two threads, gather ≤ 2 µs a block when warm, recheck
 and create ≥ 0.9 × plain hashing of the same file.
 """
 
@@ -104,15 +104,15 @@ async def write_all(files: TorrentFiles, info: Info, source: memoryview) -> floa
             at = index * PIECE_LENGTH
             buffer[:] = source[at : at + PIECE_LENGTH]
 
-            def done(result: object, buffer: memoryview = buffer) -> None:
-                assert result == WrittenPiece(), result
+            def done(results: object, buffer: memoryview = buffer) -> None:
+                assert results == [WrittenPiece()], results
                 buffers.release(PIECE_LENGTH, buffer)
                 state[1] += 1
                 fill()
                 if state[1] == info.geometry.piece_count and not over.done():
                     over.set_result(None)
 
-            disk.write_piece(files, at, buffer, PIECE_LENGTH, info.piece_hash(index), done)
+            disk.write_pieces(files, [(at, memoryview(buffer), info.piece_hash(index))], done)
 
     began = perf_counter()
     fill()
@@ -200,7 +200,7 @@ def main() -> None:
             target.delete()
             floors.append(plain_write(Path(name, "plain"), memoryview(data)))
         report("plain copy, hash and pwrite, 2 threads", floors, "MB/s")
-        report("write_piece, 2 threads, new file", written, "MB/s")
+        report("write_pieces, 2 threads, new file", written, "MB/s")
         files.close()
         pool.close()
 

@@ -24,7 +24,8 @@ from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash
 from tests.benchmarks.child import END_S, BenchmarkError, clean_environment
 from tests.benchmarks.clients import HOST, READY_S, Learns, info_hash_of
-from tests.interop.clients import Aria2Client, TransmissionClient, free_port
+from tests.fakes.ports import free_port
+from tests.interop.clients import Aria2Client, TransmissionClient
 
 ASK_S = 0.01
 _NUMBER = re.compile(r"\d+(?:\.\d+)+(?:-?\w+)?")

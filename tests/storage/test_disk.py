@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,11 +31,14 @@ def pool() -> FilePool:
 
 
 async def write_piece(
-    disk: Disk, files: TorrentFiles, offset: int, piece: tuple[bytearray, int], sha1: bytes
+    disk: Disk, files: TorrentFiles, offset: int, piece: bytes, sha1: bytes
 ) -> PieceResult:
-    written: asyncio.Future[PieceResult] = asyncio.get_running_loop().create_future()
-    disk.write_piece(files, offset, *piece, sha1, written.set_result)
-    return await written
+    written: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    disk.write_pieces(files, [(offset, memoryview(bytearray(piece)), sha1)], written.set_result)
+    results = await written
+    assert isinstance(results, list)
+    assert len(results) == 1
+    return results[0]
 
 
 async def test_a_good_piece_is_written_and_a_bad_one_is_not(
@@ -45,13 +47,10 @@ async def test_a_good_piece_is_written_and_a_bad_one_is_not(
     torrent = sample(40_000)
     files = TorrentFiles(tmp_path, torrent.info, pool)
     files.prepare()
-    buffer = bytearray(torrent.piece(2).ljust(16384, b"?"))
-    size = len(torrent.piece(2))
-    assert size < 16384
-    bad = await write_piece(disk, files, 32768, (buffer, size), b"x" * 20)
+    bad = await write_piece(disk, files, 32768, torrent.piece(2), b"x" * 20)
     assert bad == HashMismatch(hashlib.sha1(torrent.piece(2)).digest())
     assert not (tmp_path / "t").exists()
-    good = await write_piece(disk, files, 32768, (buffer, size), torrent.info.piece_hash(2))
+    good = await write_piece(disk, files, 32768, torrent.piece(2), torrent.info.piece_hash(2))
     assert good == WrittenPiece()
     assert (tmp_path / "t").read_bytes() == bytes(32768) + torrent.piece(2)
     pool.close()
@@ -69,20 +68,27 @@ class _Noting(Middleware):
         self.written.append((offset, sum(map(len, views))))
 
 
-async def test_small_pieces_share_a_job_and_neighbours_a_write(
+async def test_pieces_of_a_job_share_a_write_with_their_neighbours(
     disk: Disk, pool: FilePool, tmp_path: Path
 ) -> None:
     torrent = sample(20 * 16384 - 5)
     files = _Noting(TorrentFiles(tmp_path, torrent.info, pool))
-    results: dict[int, PieceResult] = {}
-    for index in (4, 5, 6, 7, 8, 0, 19, 12):
-        data = bytearray(torrent.piece(index))
-        sha1 = b"x" * 20 if index == 6 else torrent.info.piece_hash(index)
-        disk.write_piece(
-            files, index * 16384, data, len(data), sha1, partial(results.__setitem__, index)
+    indexes = (4, 5, 6, 7, 8, 0, 19, 12)
+    pieces = [
+        (
+            index * 16384,
+            memoryview(bytearray(torrent.piece(index))),
+            b"x" * 20 if index == 6 else torrent.info.piece_hash(index),
         )
-    assert not disk.unfinished
+        for index in indexes
+    ]
+    told: list[object] = []
+    disk.write_pieces(files, pieces, told.append)
+    assert disk.unfinished == 1
     await disk.settle()
+    (found,) = told
+    assert isinstance(found, list)
+    results = dict(zip(indexes, found, strict=True))
     assert results.pop(6) == HashMismatch(hashlib.sha1(torrent.piece(6)).digest())
     assert results == dict.fromkeys((4, 5, 7, 8, 0, 19, 12), WrittenPiece())
     assert files.written == [
@@ -101,9 +107,7 @@ async def test_small_pieces_share_a_job_and_neighbours_a_write(
 async def test_storage_errors_arrive_as_results(disk: Disk, pool: FilePool, tmp_path: Path) -> None:
     torrent = sample(10)
     files = TorrentFiles(tmp_path / "gone", torrent.info, pool)
-    result = await write_piece(
-        disk, files, 0, (bytearray(torrent.data), 10), torrent.info.piece_hash(0)
-    )
+    result = await write_piece(disk, files, 0, torrent.data, torrent.info.piece_hash(0))
     assert isinstance(result, StorageError)
 
 

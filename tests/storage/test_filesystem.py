@@ -441,9 +441,9 @@ async def main():
     await disk.run(files.prepare)
     results = []
     for index in range(torrent.info.geometry.piece_count):
-        piece = bytearray(torrent.piece(index))
-        disk.write_piece(files, index * 16384, piece, len(piece),
-                         torrent.info.piece_hash(index), results.append)
+        piece = memoryview(bytearray(torrent.piece(index)))
+        disk.write_pieces(files, [(index * 16384, piece, torrent.info.piece_hash(index))],
+                          results.extend)
     await disk.settle()
     assert results == [WrittenPiece()] * torrent.info.geometry.piece_count, results
     assert 0 < len(pool) <= 64

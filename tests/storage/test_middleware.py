@@ -66,12 +66,18 @@ async def test_a_disk_that_fills_up_costs_pieces_and_nothing_else(tmp_path: Path
     files = TorrentFiles(tmp_path, TORRENT.info, FilePool(2))
     disk = Disk(asyncio.get_running_loop())
     results: list[PieceResult] = []
+
+    def done(told: list[PieceResult] | Exception) -> None:
+        assert isinstance(told, list)
+        results.extend(told)
+
     full = Full(files, 6 * 16384)
-    for index in range(10):
-        piece = bytearray(TORRENT.piece(index))
-        disk.write_piece(
-            full, index * 16384, piece, 16384, TORRENT.info.piece_hash(index), results.append
-        )
+    pieces = [
+        (index * 16384, memoryview(bytearray(TORRENT.piece(index))), TORRENT.info.piece_hash(index))
+        for index in range(10)
+    ]
+    disk.write_pieces(full, pieces[:4], done)
+    disk.write_pieces(full, pieces[4:], done)
     await disk.close()
     assert results.count(WrittenPiece()) == 6
     assert sum(isinstance(result, DiskFullError) for result in results) == 4

@@ -55,13 +55,14 @@ class SmallSwarm:
 
     # ── the world ───────────────────────────────────────────────────────────────────────────────
 
-    def can_begin(self, index: int) -> bool:
-        assert index not in self.buffers
-        assert not self.have[index]
-        if len(self.buffers) >= self.most_buffers:
-            return False
-        self.buffers[index] = bytearray(self.geometry.piece_size(index))
-        return True
+    def can_begin(self, indexes: range) -> int:
+        for begun, index in enumerate(indexes):
+            assert index not in self.buffers
+            assert not self.have[index]
+            if len(self.buffers) >= self.most_buffers:
+                return begun
+            self.buffers[index] = bytearray(self.geometry.piece_size(index))
+        return len(indexes)
 
     def content(self, block: Block, *, corrupt: bool) -> bytes:
         return bytes([(block[0] * 7 + block[1] // BLOCK_LENGTH + corrupt) % 256]) * block[2]
@@ -177,26 +178,32 @@ class SmallSwarm:
         if receipt.completed:
             self.at_disk.append(index)
 
-    def write(self, index: int) -> None:
-        """The disk has verified a piece, and written it if it is right."""
-        self.at_disk.remove(index)
-        data = self.buffers.pop(index)
-        blocks = self.blocks(index)
-        right = b"".join(self.content(block, corrupt=False) for block in blocks)
-        sources = [self.received.pop(block) for block in blocks]
-        if data == right:
-            bored = self.picker.piece_verified(index)
-            assert self.have[index]
-            assert set(bored) == {
-                peer
-                for peer in self.peers
-                if peer.pieces[index] and not peer.pieces.has_any_not_in(self.have)
-            }
-            guilty = self.smart_ban.verified(index, data)
-        else:
+    def write(self, indexes: list[int]) -> None:
+        """The disk has verified some pieces, and written those that are right."""
+        verified: dict[int, bytearray] = {}
+        for index in indexes:
+            self.at_disk.remove(index)
+            data = self.buffers.pop(index)
+            blocks = self.blocks(index)
+            sources = [self.received.pop(block) for block in blocks]
+            if data == b"".join(self.content(block, corrupt=False) for block in blocks):
+                verified[index] = data
+                continue
             self.wasted += len(data)
             assert self.picker.piece_failed(index) == sources
-            guilty = self.smart_ban.failed(index, sources, data)
+            self.blame(self.smart_ban.failed(index, sources, data))
+        bored = self.picker.pieces_verified(list(verified))
+        assert all(self.have[index] for index in verified)
+        assert set(bored) == {
+            peer
+            for peer in self.peers
+            if any(peer.pieces[index] for index in verified)
+            and not peer.pieces.has_any_not_in(self.have)
+        }
+        for index, data in verified.items():
+            self.blame(self.smart_ban.verified(index, data))
+
+    def blame(self, guilty: list[Peer]) -> None:
         for peer in guilty:
             assert peer.lies, "blamed an honest peer"
             if peer in self.peers:
@@ -253,7 +260,7 @@ class SmallSwarm:
             if begun:
                 self.drop(rng.choice(begun))
         elif self.at_disk:
-            self.write(rng.choice(self.at_disk))
+            self.write(rng.sample(self.at_disk, rng.randint(1, len(self.at_disk))))
 
     def finish(self) -> None:
         """Nobody leaves any more, an honest seed is there: the download must end."""
@@ -270,8 +277,7 @@ class SmallSwarm:
                 while peer in self.peers and peer.asked:
                     self.deliver(peer, peer.asked[0])
             self.check()
-            for index in list(self.at_disk):
-                self.write(index)
+            self.write(list(self.at_disk))
             if not any(peer.asked for peer in self.peers):
                 evictable = self.picker.evictable()
                 if evictable is not None and len(self.buffers) >= self.most_buffers:

@@ -30,11 +30,10 @@ class Owner:
         )
         self.fields: dict[str, Bitfield] = {}
 
-    def can_begin(self, index: int) -> bool:
-        if len(self.begun) >= self.buffers:
-            return False
-        self.begun.append(index)
-        return True
+    def can_begin(self, indexes: range) -> int:
+        begun = indexes[: max(0, self.buffers - len(self.begun))]
+        self.begun += begun
+        return len(begun)
 
     def peer(self, name: str, pieces: set[int] | range = range(PIECES)) -> str:
         self.fields[name] = bitfield(PIECES, set(pieces))
@@ -187,8 +186,8 @@ def test_unwanted_pieces_are_neither_asked_for_nor_missed() -> None:
     picker.release_all("seed")
     assert {index for index, _, _ in picker.pick("seed", seed, 100)} == {2, 3}
     assert picker.evictable() == 1
-    picker.piece_verified(2)
-    assert picker.piece_verified(3) == ["seed"]
+    assert picker.pieces_verified([2]) == []
+    assert picker.pieces_verified([3, 2]) == ["seed"]
     assert picker.is_finished
     assert not picker.is_interesting(seed)
     picker.set_wanted(None)

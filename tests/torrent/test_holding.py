@@ -38,9 +38,8 @@ def test_sums_follow_pieces_and_choices(size: int, piece_length: int, data: st.D
     wanted = set(range(count))
     for _ in range(data.draw(st.integers(0, 12))):
         if data.draw(st.booleans()):
-            index = data.draw(st.integers(0, count - 1))
-            if holding.have.add(index):
-                holding.count_piece(index)
+            indexes = data.draw(st.sets(st.integers(0, count - 1)))
+            holding.count_pieces([index for index in indexes if holding.have.add(index)])
         else:
             wanted = data.draw(st.sets(st.integers(0, count - 1)))
             field = Bitfield(count)

@@ -34,7 +34,7 @@ class World:
     def ask(self, count: int) -> None:
         for request in self.picker.pick("p", self.everything, count):
             self.asked.append(request)
-            self.unfinished.begun(request[0], self.now)
+            self.unfinished.begun(request[:1], self.now)
 
     def receive(self) -> None:
         if not self.asked:
@@ -42,7 +42,7 @@ class World:
         index, begin, length = self.asked.pop(0)
         self.buffers[index][begin : begin + length] = bytes([index + 1]) * length
         if self.picker.received("p", index, begin, length).completed:
-            self.picker.piece_verified(index)
+            self.picker.pieces_verified([index])
             self.unfinished.ended(index)
 
     def commit(self, older_than_s: float) -> None:

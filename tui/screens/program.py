@@ -22,8 +22,7 @@ class ProgramScreen(Screen[None]):
         """There are several engines, and a list of them."""
 
     def action_help(self) -> None:
-        in_fleet = Scope.FLEET in self.SCOPES
-        self.app.push_screen(HelpScreen(has_fleet=self.has_fleet, in_fleet=in_fleet))
+        self.app.push_screen(HelpScreen(has_fleet=self.has_fleet))
 
     def action_palette(self) -> None:
         self.app.action_command_palette()

@@ -18,10 +18,6 @@ from tui.widgets.table import VirtualTable
 LEAST_NAME = 26
 
 
-def _size(row: TorrentRow, width: int) -> Parts:
-    return cells.right(fmt.short_size(row.size) if row.is_size_known else "", width, "muted")
-
-
 def _down(row: TorrentRow, width: int) -> Parts:
     return cells.right(fmt.short_rate(row.down_rate), width, "in")
 
@@ -54,7 +50,7 @@ COLUMNS: tuple[Column[TorrentRow], ...] = (
         "size",
         "Size",
         6,
-        _size,
+        lambda r, w: cells.right(fmt.short_size(r.size), w, "muted"),
         right=True,
         drop=3,
     ),
