@@ -141,7 +141,8 @@ down:
 	@seedbox/compose.sh down
 
 clean:
-	@rm -rf -- $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .swarm
+	@rm -rf -- $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .swarm \
+	  bench-results seedbox/wheelhouse
 	@find engine tui tests -name __pycache__ -type d -prune -exec rm -rf -- {} +
 
 $(INSTALLED): requirements.lock pyproject.toml $(MOVED)

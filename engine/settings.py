@@ -24,8 +24,20 @@ from engine.setting_kinds import Engine, Kind, parse_setting, tell_setting
 from engine.setting_sections import Settings
 
 ENVIRONMENT_PREFIX = "SEEDWRIGHT_"
-NOT_SETTINGS = frozenset({"SEEDWRIGHT_CONFIG"})
-"""Variables with our prefix that say something else (config_file.py)."""
+NOT_SETTINGS = frozenset(
+    {
+        "SEEDWRIGHT_CONFIG",  # config_file.py
+        # Those of compose.yaml and its like: who exports them for `make up` has them here, too.
+        "SEEDWRIGHT_CONFIG_DIR",
+        "SEEDWRIGHT_DATA_DIR",
+        "SEEDWRIGHT_IMAGE",
+        "SEEDWRIGHT_MEMORY",
+        "SEEDWRIGHT_PORT",
+        "SEEDWRIGHT_USER",
+        "SEEDWRIGHT_WATCH_DIR",
+    }
+)
+"""Variables with our prefix that say something else."""
 
 
 _SECRET_SUFFIX = "_FILE"

@@ -19,18 +19,19 @@ fi
 
 id=$("${compose[@]}" ps -q seedbox)
 [[ -n $id ]] || { echo 'seedbox: it is not up' >&2; exit 1; }
+healthy="The seedbox is healthy: ${compose[*]} exec seedbox seedwright opens the interface."
 for ((second = 0; second < 60; second++)); do
   state=$(docker inspect --format '{{.State.Status}} {{.State.Health.Status}}' "$id")
   case $state in
     *' healthy')
-      echo 'The seedbox is healthy: docker compose exec seedbox seedwright opens the interface.'
+      echo "$healthy"
       exit 0
       ;;
     exited* | dead* | restarting*) break ;;
   esac
   # Its own check comes half a minute after the start; who waits is told at once.
   if docker exec "$id" seedwright health >/dev/null 2>&1; then
-    echo "The seedbox is healthy: ${compose[*]} exec seedbox seedwright opens the interface."
+    echo "$healthy"
     exit 0
   fi
   sleep 1

@@ -20,6 +20,6 @@ sed "s/ ; python_full_version [^\\]*//" requirements.lock > "$house/all.lock"
 rm "$house/all.lock"
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir "$house" .
 cp requirements.lock "$house"
-"$python" -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
+"$python" -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
   --output-reproducible --output-format JSON --output-file "$house/sbom.json"
 echo "$house: $(ls "$house" | wc -l) files for Python $version, $(du -sh "$house" | cut -f1)"

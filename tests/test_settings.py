@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,18 @@ def test_a_wrong_value_is_told_even_when_a_stronger_one_hides_it() -> None:
 
 def test_the_variable_of_the_configuration_file_is_no_setting() -> None:
     assert merge(environ={"SEEDWRIGHT_CONFIG": "/x"}).settings == merge().settings
+
+
+def test_variables_of_the_compose_files_stop_no_command() -> None:
+    root = Path(__file__).resolve().parents[1]
+    files = [root / "compose.yaml", *(root / "seedbox").glob("*.yaml")]
+    named = {
+        name for file in files for name in re.findall(r"\$\{?(SEEDWRIGHT_\w+)", file.read_text())
+    }
+    assert {"SEEDWRIGHT_PORT", "SEEDWRIGHT_CONFIG_DIR"} <= named
+    settings = {name for name in named if "_NETWORK_" in name or "_DAEMON_" in name}
+    others = dict.fromkeys(named - settings, "6999")
+    assert merge(environ=others).settings == merge().settings
 
 
 def test_drop_ins_add_to_the_file_and_the_last_wins() -> None:

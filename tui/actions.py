@@ -158,7 +158,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "filter_state",
         "f",
         "Next state",
-        "Show all, only downloading, seeding, checking, paused, or failed torrents.",
+        "Show only one state after another: downloading, seeding, metadata, checking, paused, "
+        "error; then all again.",
         _F,
     ),
     Action("sort", "s", "Sort", "Choose the order of the list.", _F, footer=9),
@@ -358,10 +359,13 @@ def in_palette(*scopes: Scope, has_fleet: bool = False) -> list[Action]:
     return [action for action in _among(scopes, has_fleet) if action.in_palette]
 
 
-def helped(*, has_fleet: bool = False) -> Iterable[tuple[str, list[Action]]]:
-    """Each group with those of its actions that the help screen explains."""
+def helped(
+    *, has_fleet: bool = False, in_fleet: bool = False
+) -> Iterable[tuple[str, list[Action]]]:
+    """Each group with those of its actions that the help screen explains; `in_fleet`: asked for in
+    the list of engines, so what can be done there comes first."""
     known = _among(Scope, has_fleet)
-    for group in GROUPS:
+    for group in dict.fromkeys((_E, _P, *GROUPS)) if in_fleet else GROUPS:
         members = [action for action in known if action.group == group and action.help]
         if members:
             yield group, members

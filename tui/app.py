@@ -16,6 +16,7 @@ from textual.screen import Screen
 
 from tui.commands import ActionCommands
 from tui.link import EngineAddress, Link
+from tui.memory import keep, recall
 from tui.messages import EngineTold
 from tui.screens.fleet import FleetScreen
 from tui.screens.main import MainScreen
@@ -62,8 +63,12 @@ class SeedwrightApp(App[int]):
         return fallbacks(self.current_theme)
 
 
-def run(engines: Mapping[str, EngineAddress]) -> int:
-    """Show engines, by their names, until the user leaves; return the exit code."""
+def run(engines: Mapping[str, EngineAddress], memory: Path | None = None) -> int:
+    """Show engines, by their names, until the user leaves; return the exit code. `memory`: the file
+    that holds what is kept for the next time."""
     app = SeedwrightApp(*(Link(address, name) for name, address in engines.items()))
+    if (theme := recall(memory).get("theme")) in app.available_themes:
+        app.theme = theme
     code = app.run()
+    keep(memory, theme=app.theme)
     return app.return_code or 0 if code is None else code

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from errno import EADDRINUSE
 from pathlib import Path
+from typing import Final
 
 import rich_click as click
 
@@ -14,10 +16,15 @@ from engine.commands.help import command, option
 from engine.commands.logs import log_to_stderr
 from engine.control.socket_path import default_socket_path, default_state_dir
 from engine.daemon import run_daemon
+from engine.errors import InputError
 from engine.net.loop import run
 from engine.session.session import Session
 
 log = logging.getLogger("seedwright")
+
+PORT_IS_TAKEN: Final = (
+    "; another program has that port: `seedwright config set network.listen '*:0'` takes a free one"
+)
 
 
 @command(
@@ -107,12 +114,18 @@ def daemon(
                 where = f"all by {session.route.way_out}"
             log.info("ready: %s, control socket %s, state in %s", where, socket, state)
 
-        await run_daemon(
-            session_options(settings),
-            socket_path=socket,
-            state_dir=state,
-            metrics=settings.metrics.listen,
-            ready=ready,
-        )
+        try:
+            await run_daemon(
+                session_options(settings),
+                socket_path=socket,
+                state_dir=state,
+                metrics=settings.metrics.listen,
+                ready=ready,
+            )
+        except InputError as error:
+            is_taken = getattr(error.__cause__, "errno", 0) == EADDRINUSE
+            if is_taken and not str(error).startswith("cannot serve metrics"):
+                raise InputError(f"{error}{PORT_IS_TAKEN}") from error
+            raise
 
     run(main())

@@ -182,12 +182,12 @@ class Report:
         if self._tells_contents:
             self._tells_contents = False
             summary = torrent.summary
-            say(contents(summary.name, summary.size, summary.file_count))
+            self._display.say(contents(summary.name, summary.size, summary.file_count))
         if self._tells_choice and torrent.choice is not None:
             self._tells_choice = False
             wanted = torrent.summary.file_count - len(torrent.choice.skipped)
             files = plural(torrent.summary.file_count, "file")
-            say(f"wanted: {wanted} of {files}, {size(torrent.wanted_bytes)}")
+            self._display.say(f"wanted: {wanted} of {files}, {size(torrent.wanted_bytes)}")
         if torrent.state is State.CHECKING:
             self._display.show(torrent.progress, f"checking {percent(torrent.progress, 1)}")
             return
@@ -196,15 +196,17 @@ class Report:
         if torrent.state is State.SEEDING:
             self._on_seeding(torrent, connected)
         else:
-            text = transfer_text(
-                torrent.wanted_have_bytes,
-                torrent.wanted_bytes,
-                torrent.down_rate.rate,
-                connected,
+            why = reason_for(torrent) if self._is_stuck(torrent) else ""
+            self._display.show(
+                torrent.progress,
+                transfer_text(
+                    torrent.wanted_have_bytes,
+                    torrent.wanted_bytes,
+                    torrent.down_rate.rate,
+                    connected,
+                    why,
+                ),
             )
-            if (why := reason_for(torrent)) and self._is_stuck(torrent):
-                text += f"  {why}"
-            self._display.show(torrent.progress, text)
 
     def how_far(self) -> str:
         """Say how far it came, for who ends it early."""
@@ -250,4 +252,4 @@ class Report:
         )
         where = self._folder / torrent.name
         what = "complete" if torrent.is_complete else "all wanted files are complete"
-        say(f"{what} and verified: {where}; {how}")
+        self._display.say(f"{what} and verified: {where}; {how}")

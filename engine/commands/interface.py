@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,13 @@ import rich_click as click
 
 from engine import processes
 from engine.commands.options import find_engine, find_socket, load_settings
+from engine.commands.output import say
 from engine.control.socket_path import default_socket_path, default_state_dir
 from engine.engine_address import EngineAddress, Program
 from engine.errors import EngineUnreachable
 
 LOG_FILE: Final = "daemon.log"
+MEMORY_FILE: Final = "interface.json"
 HERE: Final = "here"
 """The engine of the settings, beside those that have names."""
 
@@ -28,26 +31,41 @@ def open_interface(engines: Sequence[str], *, start: bool | None) -> None:
     ControlError with the words of its log when it does not start."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("the interface needs a terminal; there are commands for scripts")
-    fleet = asyncio.run(fleet_of(engines, start=start))
+    started: list[Path] = []
+    fleet = asyncio.run(fleet_of(engines, start=start, started=started))
     from tui.app import run  # loaded late: Textual is the largest thing here
 
-    run(fleet)
+    run(fleet, default_state_dir(os.environ) / MEMORY_FILE)
+    for engine in started:
+        if asyncio.run(processes.answers(engine)):
+            say(farewell(engine))
 
 
-async def fleet_of(engines: Sequence[str], *, start: bool | None) -> dict[str, EngineAddress]:
+def farewell(engine: Path) -> str:
+    """What is said to who leaves an engine that was started for the interface and goes on."""
+    is_usual = engine == absolute(asyncio.run(find_socket(None)))
+    which = "" if is_usual else f" -e {shlex.quote(str(engine))}"
+    return f"the engine goes on in the background; `seedwright shutdown{which}` ends it"
+
+
+async def fleet_of(
+    engines: Sequence[str], *, start: bool | None, started: list[Path] | None = None
+) -> dict[str, EngineAddress]:
     """Return the engines to show by their names: those that are named, else the one here and all of
-    [engines]; of these the one here is left out unless it runs or is to be started."""
+    [engines]; of these the one here is left out unless it runs or is to be started. What did not
+    run before is added to `started`."""
     if len(engines) == 1:
         # One that has a name is somebody's; a path may be where a new one is wanted.
         is_path = "/" in engines[0]
         may_start = is_path if start is None else start
-        return {engines[0]: await engine_for(engines[0], may_start=may_start)}
+        return {engines[0]: await engine_for(engines[0], may_start=may_start, started=started)}
     if engines:
         return _by_name([(text, await find_engine(text)) for text in engines])
     known = (await load_settings()).engines
     here = absolute(await find_socket(None))
     if not known or (start and here not in known.values()):
-        return {HERE: await engine_for(None, may_start=start is not False), **known}
+        path = await engine_for(None, may_start=start is not False, started=started)
+        return {HERE: path, **known}
     if here not in known.values() and await processes.answers(here):
         return {HERE: here, **known}
     return dict(known)
@@ -73,9 +91,11 @@ def _called(text: str, address: EngineAddress) -> str:
     return (address.host or address.argv[0]) if ":" in text else text
 
 
-async def engine_for(engine: str | EngineAddress | None, *, may_start: bool) -> EngineAddress:
-    """Return where a running engine is, started if need be and if it is to be here. Raises as
-    open_interface."""
+async def engine_for(
+    engine: str | EngineAddress | None, *, may_start: bool, started: list[Path] | None = None
+) -> EngineAddress:
+    """Return where a running engine is, started if need be and if it is to be here: then it is
+    added to `started`. Raises as open_interface."""
     address = await find_engine(engine)
     if isinstance(address, Program):
         return address  # the interface itself connects, and says why it cannot
@@ -88,6 +108,8 @@ async def engine_for(engine: str | EngineAddress | None, *, may_start: bool) -> 
     state = absolute(settings.state_dir or default_state_dir(os.environ))
     process = await processes.start_engine(path, state / LOG_FILE)
     process.returncode = 0  # it outlives us: nobody waits for it
+    if started is not None:
+        started.append(path)
     return path
 
 

@@ -111,7 +111,7 @@ def _cells(row: TorrentRow) -> list[str | Styled]:
     return [
         Styled(row.info_hash[:8], "bright_black"),
         row.name,
-        short_size(row.size),
+        short_size(row.size) if row.is_size_known else "",
         Styled(state_text(row), "yellow" if row.is_waiting else COLOURS[row.state]),
         short_rate(row.down_rate),
         short_rate(row.up_rate),

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from engine.commands.output import say
-from tui.format import duration, percent, plural, rate, short_size
+from tui.format import clean, duration, percent, plural, rate, short_size
 
 LINE_EVERY_S: Final = 5.0
 
@@ -46,6 +46,13 @@ class Display:
             self._next_line_at = time.monotonic() + LINE_EVERY_S
             say(text)
 
+    def say(self, text: str) -> None:
+        """Print a line for good; in a terminal it stands above the bar."""
+        if self._bar is not None:
+            self._bar.say(clean(text))
+        else:
+            say(text)
+
 
 class _Bar:
     def __init__(self) -> None:
@@ -67,13 +74,22 @@ class _Bar:
             self._task, completed=progress or 0.0, visible=True, text=text, refresh=True
         )
 
+    def say(self, text: str) -> None:
+        # By the console that draws the bar: what others write lands behind it, and it stays.
+        self._progress.console.print(
+            text, markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
+
     def close(self) -> None:
         self._progress.stop()
 
 
-def transfer_text(done: int, total: int, bytes_per_s: float, peers: int) -> str:
-    """Say how a download does: share, bytes, rate, peers, time left; in columns that stay."""
+def transfer_text(done: int, total: int, bytes_per_s: float, peers: int, why: str = "") -> str:
+    """Say how a download does: share, bytes, rate, peers, time left; in columns that stay. Of one
+    that does not go on say the share and `why`: 80 columns have room for no more."""
     share = percent(done / total if total else 1.0, 1)
+    if why:
+        return f"{share.rjust(6)}  {why}"
     amount = f"{short_size(done)}/{short_size(total)}"
     left = total - done
     parts = [

@@ -12,7 +12,6 @@ from engine.commands.engine_options import session_options
 from engine.commands.get import Report
 from engine.commands.help import command, option
 from engine.commands.logs import log_nowhere, log_to_stderr
-from engine.commands.output import say
 from engine.commands.progress import Display
 from engine.core.metainfo import Info
 from engine.errors import StorageError, StorageMissingError
@@ -122,7 +121,7 @@ def seed(
             until_copies=until_copies,
         )
         with Display() as display:
-            await task.run(Announcement(Report(display, folder, stay=True)))
+            await task.run(Announcement(display, Report(display, folder, stay=True)))
 
     run(main())
 
@@ -130,7 +129,8 @@ def seed(
 class Announcement:
     """Says once where peers can connect; the rest is the report's."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, display: Display, report: Report) -> None:
+        self._display = display
         self._report = report
         self._is_told = False
 
@@ -141,7 +141,7 @@ class Announcement:
             how = f"on {where}" if where else f"is {session.route.waiting or 'not listening'}"
             if session.route.proxy is not None:
                 how = f"by {session.route.way_out}"
-            say(f"seeding {torrent.name} ({size(torrent.size)}) {how}")
+            self._display.say(f"seeding {torrent.name} ({size(torrent.size)}) {how}")
         self._report(session, torrent)
 
 

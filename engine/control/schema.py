@@ -77,6 +77,11 @@ class TorrentRow(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing is moving, in one sentence; empty while something is."""
 
     @property
+    def is_size_known(self) -> bool:
+        """False of a magnet link whose metadata is not here yet."""
+        return self.size > 0 or self.progress >= 1
+
+    @property
     def is_waiting(self) -> bool:
         """True for a download that cannot go on; `reason` says why."""
         return self.state is TorrentState.DOWNLOADING and bool(self.reason) and not self.down_rate

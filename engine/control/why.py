@@ -53,7 +53,7 @@ def _why_no_peers(torrent: Torrent) -> str:
     if not trackers and torrent.announcer.asks_dht:
         return "no peers yet: the DHT is asked for them"
     if not trackers:
-        return "no tracker, and no peer is known: add one with `add-peer`"
+        return "no tracker, and no peer is known"
     if failing := [tracker for tracker in trackers if tracker.error]:
         return f"no peers: {failing[0].error}"
     if any(tracker.reply for tracker in trackers):

@@ -65,7 +65,8 @@ def test_what_does_not_start_is_one_line(rig: Rig) -> None:
     other = ("daemon", "--socket", rig.home / "o.sock", "--state-dir", rig.home / "o")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        assert rig.run(*other, "--listen", address).is_error(2, "cannot listen on", "in use")
+        said = ("cannot listen on", "in use", "config set network.listen '*:0'")
+        assert rig.run(*other, "--listen", address).is_error(2, *said)
     assert rig.run(*other, "--listen", "somewhere:1").is_error(2, "--listen", "somewhere")
     assert rig.run(*other, *free, "--set", "no.such=1").is_error(2, "no.such")
     assert rig.run(*other, *free, "--log-level", "loud").is_error(2, "--log-level", "loud")

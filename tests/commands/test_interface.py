@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from engine.commands.interface import engine_for, fleet_of
+from engine.commands.interface import engine_for, farewell, fleet_of
+from engine.control.socket_path import default_socket_path
 from engine.errors import EngineUnreachable
 from tests.commands.conftest import Run
 from tests.commands.rig import Rig
@@ -25,8 +27,11 @@ async def test_starts_an_engine_once(rig: Rig, home: Path) -> None:
     socket = home / "e.sock"
     with pytest.raises(EngineUnreachable, match="no engine runs"):
         await engine_for(socket, may_start=False)
-    assert await engine_for(socket, may_start=True) == socket
-    assert await engine_for(socket, may_start=False) == socket
+    started: list[Path] = []
+    assert await engine_for(socket, may_start=True, started=started) == socket
+    assert started == [socket]
+    assert await engine_for(socket, may_start=True, started=started) == socket
+    assert started == [socket], "it ran already"
     log = home / ".local" / "state" / "seedwright" / "daemon.log"
     assert log.read_text().count("ready: peers at 127.0.0.1:") == 1
     assert rig.run("shutdown", "--socket", socket).code == 0
@@ -76,6 +81,11 @@ async def test_those_of_the_settings_and_the_one_here_if_it_runs(
     assert await fleet_of([], start=None) == {"here": socket, **await fleet_of(["box"], start=None)}
     assert rig.run("config", "set", "engines.mine", str(socket)).code == 0
     assert list(await fleet_of([], start=True)) == ["box", "mine"]
+
+
+def test_who_started_an_engine_is_told_how_to_end_it(home: Path) -> None:
+    assert "`seedwright shutdown` ends it" in farewell(default_socket_path(os.environ))
+    assert f"`seedwright shutdown -e '{home}/my e.sock'` ends it" in farewell(home / "my e.sock")
 
 
 def test_needs_a_terminal(run: Run) -> None:

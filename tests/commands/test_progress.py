@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
 import sys
+import termios
 
 import pytest
 
 from engine.commands import progress
 from engine.commands.progress import Display, transfer_text
+from tests.commands.rig import ROOT
 
 
 def test_what_is_said_of_a_transfer() -> None:
@@ -16,6 +25,7 @@ def test_what_is_said_of_a_transfer() -> None:
     assert transfer_text(0, 0, 0.0, 3).split()[0] == "100.0%"
     assert "left" not in transfer_text(5, 5, 9.0, 1)
     assert "left" not in transfer_text(5, 100, 9.0, 0), "nobody is there to send"
+    assert transfer_text(1, 100, 9.0, 2, "nobody has it") == "  1.0%  nobody has it"
 
 
 def test_the_columns_stay_where_they_are() -> None:
@@ -49,3 +59,52 @@ def test_a_terminal_has_a_bar(
         shown = capsys.readouterr().out
     assert "━━━" in shown
     assert "half [bold]of it" in shown
+
+
+def test_what_is_said_meanwhile_stands_above_the_bar_and_the_bar_goes() -> None:
+    """In a real terminal: only there standard output has a buffer that can be written past Rich."""
+    code = (
+        "from engine.commands.progress import Display\n"
+        "with Display() as display:\n"
+        "    display.show(0.1, 'checking 10.0%')\n"
+        "    display.say('checked [all] \\x1b of it, ' + 'and all of that is true ' * 3)\n"
+        "    display.show(0.98, '98.0%')\n"
+        "display.say('complete')\n"
+    )
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    environ = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=theirs, env=environ)
+    os.close(theirs)
+    written = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while data := os.read(ours, 4096):
+            written += data
+    os.close(ours)
+    assert process.wait(30) == 0
+    first, *rest = on_screen(written.decode(), 60)
+    assert first == "checked [all] � of it, and all of that is true and all of th"
+    assert rest == ["at is true and all of that is true", "complete"]
+
+
+def on_screen(written: str, width: int) -> list[str]:
+    """The lines of a terminal after `written`: the little of its language that a bar speaks."""
+    lines, row, column = [""], 0, 0
+    for found in re.finditer(r"\x1b\[(?:\?)?([\d;]*)([A-Za-z])|[\r\n]|[^\x1b\r\n]", written):
+        match found[0], found[2]:
+            case "\n", _:
+                row += 1
+            case "\r", _:
+                column = 0
+            case _, "A":
+                row -= int(found[1] or 1)
+            case _, "K":
+                lines[row] = ""
+            case char, None:
+                if column == width:
+                    row, column = row + 1, 0
+                lines += [""] * (row + 1 - len(lines))
+                lines[row] = lines[row][:column].ljust(column) + char + lines[row][column + 1 :]
+                column += 1
+        lines += [""] * (row + 1 - len(lines))
+    return [line.rstrip() for line in lines if line.strip()]

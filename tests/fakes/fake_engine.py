@@ -99,6 +99,8 @@ class FakeTorrent:
     def progress(self) -> float:
         if self.checked is not None:
             return self.checked
+        if self.state is TorrentState.METADATA:
+            return 0.0
         return self.have / self.size if self.size else 1.0
 
     @property

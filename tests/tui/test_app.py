@@ -301,6 +301,16 @@ async def test_adding_a_file_with_a_folder_and_paused(tmp_path: Path) -> None:
         assert torrent.state is TorrentState.PAUSED
 
 
+async def test_a_switch_tells_without_colour_whether_it_is_on() -> None:
+    async with scene() as shown:
+        await shown.press("a")
+        await shown.says("■ Begin at once")
+        shown.app.screen.query_one("#begin").focus()
+        await shown.press("space")
+        await shown.says("□ Begin at once")
+        await shown.says("■ Choose files first")
+
+
 async def test_what_cannot_be_added_is_said_where_it_was_typed() -> None:
     said = {
         "": "name a .torrent file",
@@ -429,6 +439,25 @@ async def test_the_overview_says_why_nothing_moves() -> None:
         await shown.says("no connected peer has a piece")
         await shown.go_to("LibriVox: Der Zauberberg")
         await shown.says("No space left on device")
+
+
+async def test_what_is_not_known_of_a_link_is_not_called_nothing() -> None:
+    engine = FakeEngine(1)
+    link = engine.named(DEBIAN)
+    link.state, link.size, link.have, link.files = TorrentState.METADATA, 0, 0, []
+    link.peers, link.extra_peers, link.pace = 0, [], 0
+    async with scene(engine, size=(120, 40)) as shown:
+        await shown.says("not known yet")
+        assert not any(" 0B " in line or "0 B of 0 B" in line for line in shown.text())
+        for key, said in (
+            ("2", "Its files are known once the metadata is here."),
+            ("3", "No peer is connected; the overview says why."),
+        ):
+            await shown.press(key)
+            await shown.says(said)
+    async with scene() as shown:
+        await shown.go_to("an empty file")
+        await shown.says("0 B of 0 B")
 
 
 async def test_into_the_details_and_back() -> None:

@@ -259,6 +259,16 @@ async def test_any_size_can_be_shown() -> None:
             assert all(len(line) == width for line in shown.text())
 
 
+async def test_help_begins_with_what_can_be_done_here() -> None:
+    async with fleet({"one": FakeEngine(1), "two": FakeEngine(1)}) as shown:
+        await shown.press("question_mark")
+        await shown.says("In the list of engines: show this one's torrents.")
+        await shown.press("escape")
+        await shown.open("one")
+        await shown.press("question_mark")
+        await shown.says("Add a torrent by its file")
+
+
 async def test_connecting_at_once() -> None:
     engines = {"box": FakeEngine(), "other": FakeEngine()}
     async with fleet(engines, first_delay_s=3600.0) as shown:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Button, Checkbox, Input, Static
+from textual.widgets import Button, Input, Static
 
 from tui import format as fmt
 from tui.link import Link, TorrentRow
 from tui.screens.dialogue import Dialogue
 from tui.screens.path_suggester import PathSuggester
+from tui.widgets.tick import Tick
 
 
 class AddScreen(Dialogue):
@@ -46,17 +47,18 @@ class AddScreen(Dialogue):
                 suggester=PathSuggester(None) if self._link.is_here else None,
                 compact=True,
             )
-            yield Checkbox("Choose files first", value=True, id="choose", compact=True)
-            yield Checkbox("Begin at once", value=True, id="begin", compact=True)
+            yield Tick("Choose files first", value=True, id="choose", compact=True)
+            yield Tick("Begin at once", value=True, id="begin", compact=True)
             yield Static(classes="wrong")
-            yield Static(Content.styled("→ completes a path", "$muted"), classes="hint")
+            hint = "→ completes a path · Tab goes on · Space switches"
+            yield Static(Content.styled(hint, "$muted"), classes="hint")
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button("Add", id="ok", variant="primary", compact=True)
 
     async def command(self) -> None:
-        begins = self.query_one("#begin", Checkbox).value
-        chooses = self.query_one("#choose", Checkbox).value
+        begins = self.query_one("#begin", Tick).value
+        chooses = self.query_one("#choose", Tick).value
         row = await self._link.add(
             self.query_one("#source", Input).value,
             self.query_one("#save-path", Input).value,

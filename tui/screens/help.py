@@ -55,11 +55,11 @@ def _section(title: str, entries: Iterable[Entry], width: int) -> list[Content]:
     return [*lines, Content()]
 
 
-def pages(width: int, *, has_fleet: bool = False) -> list[list[Content]]:
+def pages(width: int, *, has_fleet: bool = False, in_fleet: bool = False) -> list[list[Content]]:
     """The sections, each a list of lines at most `width` cells wide."""
     sections: list[tuple[str, list[Entry]]] = [
         (group, [(all_keys(action), action.help, "bold") for action in actions])
-        for group, actions in helped(has_fleet=has_fleet)
+        for group, actions in helped(has_fleet=has_fleet, in_fleet=in_fleet)
     ]
     looks = [
         (f"{look.glyph} {look.word}", MEANINGS[name], COLOURS.get(look.style, ""))
@@ -73,9 +73,9 @@ def pages(width: int, *, has_fleet: bool = False) -> list[list[Content]]:
 class HelpScreen(ModalScreen[None]):
     BINDINGS = bindings(Scope.DIALOG)
 
-    def __init__(self, *, has_fleet: bool = False) -> None:
+    def __init__(self, *, has_fleet: bool = False, in_fleet: bool = False) -> None:
         super().__init__()
-        self._has_fleet = has_fleet
+        self._fleet = {"has_fleet": has_fleet, "in_fleet": in_fleet}
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialogue -wide"):
@@ -83,7 +83,7 @@ class HelpScreen(ModalScreen[None]):
             with VerticalScroll(id="help-pages"), Horizontal():
                 yield Static(id="help-left")
                 yield Static(id="help-right")
-            yield Static(Content.styled("Esc closes", "$muted"), classes="hint")
+            yield Static(Content.styled("↑ ↓ scroll · Esc closes", "$muted"), classes="hint")
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()
@@ -91,7 +91,7 @@ class HelpScreen(ModalScreen[None]):
     def on_resize(self) -> None:
         width = self.query_one(VerticalScroll).scrollable_content_region.width
         is_double = width >= TWO_COLUMNS_FROM
-        left = pages(width // 2 - 3 if is_double else width - 2, has_fleet=self._has_fleet)
+        left = pages(width // 2 - 3 if is_double else width - 2, **self._fleet)
         right: list[list[Content]] = []
         if is_double:
             while sum(map(len, right)) + len(left[-1]) <= sum(map(len, left[:-1])):

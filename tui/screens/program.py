@@ -22,7 +22,8 @@ class ProgramScreen(Screen[None]):
         """There are several engines, and a list of them."""
 
     def action_help(self) -> None:
-        self.app.push_screen(HelpScreen(has_fleet=self.has_fleet))
+        in_fleet = Scope.FLEET in self.SCOPES
+        self.app.push_screen(HelpScreen(has_fleet=self.has_fleet, in_fleet=in_fleet))
 
     def action_palette(self) -> None:
         self.app.action_command_palette()

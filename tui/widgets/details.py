@@ -76,9 +76,13 @@ class DetailsPane(Vertical):
         with ContentSwitcher(initial=Topic.OVERVIEW.value):
             yield Overview(id=Topic.OVERVIEW.value)
             yield FileTable(id=Topic.FILES.value)
-            yield ListTable[PeerRow](PEERS, id=Topic.PEERS.value)
-            yield ListTable[TrackerRow](TRACKERS, id=Topic.TRACKERS.value)
-            yield LogTable(LOG, id=Topic.LOG.value)
+            yield ListTable[PeerRow](
+                PEERS, id=Topic.PEERS.value, empty="No peer is connected; the overview says why."
+            )
+            yield ListTable[TrackerRow](
+                TRACKERS, id=Topic.TRACKERS.value, empty="This torrent names no tracker."
+            )
+            yield LogTable(LOG, id=Topic.LOG.value, empty="Nothing has happened yet.")
 
     def watch_topic(self, topic: Topic) -> None:
         if self.is_mounted:
@@ -103,7 +107,7 @@ class DetailsPane(Vertical):
             self.info = None
             self.query_one(FileTable).forget()
             for topic in (Topic.PEERS, Topic.TRACKERS, Topic.LOG):
-                self._table(topic).set_rows([])
+                self._table(topic).forget()
         self.query_one(Overview).show(row, self.info)
 
     def show_details(self, info_hash: str, topic: Topic, details: Details) -> None:

@@ -89,7 +89,7 @@ class FileTable(ListTable[FileLine]):
         accepts: bool = False,
     ) -> None:
         """`accepts`: Enter goes on; else it folds."""
-        super().__init__(columns, id=id)
+        super().__init__(columns, id=id, empty="Its files are known once the metadata is here.")
         self.tree_of_files = FileTree()
         self._accepts = accepts
 
@@ -101,7 +101,7 @@ class FileTable(ListTable[FileLine]):
     def forget(self) -> None:
         """Show another torrent's files next: nothing of these is folded there."""
         self.tree_of_files = FileTree()
-        self.set_rows([])
+        super().forget()
 
     def action_fold(self) -> None:
         line = self.cursor_row

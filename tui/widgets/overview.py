@@ -44,7 +44,8 @@ def pairs(row: TorrentRow, info: TorrentInfo | None) -> Iterable[Pair]:
     if info is None:
         return
     size = fmt.short_size(info.piece_length)
-    yield "Pieces", f"{info.pieces_have:,} of {info.piece_count:,} × {size}", ""
+    pieces = f"{info.pieces_have:,} of {info.piece_count:,} × {size}"
+    yield "Pieces", pieces if row.is_size_known else "not known yet", ""
     yield "Limits", f"↓ {fmt.limit(info.down_limit)}   ↑ {fmt.limit(info.up_limit)}", ""
     yield "Wasted", fmt.size(info.wasted), ""
     yield "Active", fmt.duration(info.active_s), ""
@@ -72,7 +73,9 @@ def wide_pairs(row: TorrentRow, info: TorrentInfo | None) -> Iterable[Pair]:
 def lines(row: TorrentRow, info: TorrentInfo | None, width: int) -> list[Content]:
     """The page at this width, a Content a line."""
     look = look_of(row)
-    figures = f" {fmt.percent(row.progress, 1)}  {fmt.size(row.have)} of {fmt.size(row.size)}"
+    figures = f" {fmt.percent(row.progress, 1)}"
+    if row.is_size_known:
+        figures += f"  {fmt.size(row.have)} of {fmt.size(row.size)}"
     done, rest = fmt.bar(row.progress, max(10, width - len(figures)))
     page = [
         Content.styled(fmt.truncate(fmt.clean(row.name), width), "bold"),

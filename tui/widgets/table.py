@@ -107,6 +107,11 @@ class VirtualTable(ScrollView, Generic[R], can_focus=True):
         return [(" " * self.LEAD_WIDTH, "")]
 
     @property
+    def note(self) -> str:
+        """What stands in place of the first row where there is none."""
+        return ""
+
+    @property
     def sorted_by(self) -> tuple[str, bool]:
         """The key of the sorted column and whether it descends."""
         return "", False
@@ -238,7 +243,9 @@ class VirtualTable(ScrollView, Generic[R], can_focus=True):
             return self._strip(self._header(), "header", width)
         index = self.top + y - self.HEADER_HEIGHT
         if index >= self.row_count:
-            return Strip.blank(width, self.rich_style)
+            if index or not self.note:
+                return Strip.blank(width, self.rich_style)
+            return self._strip([(fmt.truncate(self.note, width), "muted")], "", width)
         row = self.row_at(index)
         if row is None:
             look = self._row_look(None, index)
@@ -285,9 +292,18 @@ class VirtualTable(ScrollView, Generic[R], can_focus=True):
 class ListTable(VirtualTable[R]):
     """A table over a list that is held whole."""
 
-    def __init__(self, columns: Sequence[Column[R]], *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        columns: Sequence[Column[R]],
+        *,
+        id: str | None = None,  # noqa: A002
+        empty: str = "",
+    ) -> None:
+        """`empty`: what is said where the list turns out to have nothing."""
         super().__init__(columns, id=id)
         self._rows: Sequence[R] = ()
+        self._empty = empty
+        self._is_told = False
 
     @property
     def row_count(self) -> int:
@@ -296,10 +312,20 @@ class ListTable(VirtualTable[R]):
     def row_at(self, index: int) -> R | None:
         return self._rows[index] if 0 <= index < len(self._rows) else None
 
+    @property
+    def note(self) -> str:
+        return self._empty if self._is_told else ""
+
+    def forget(self) -> None:
+        """Show nothing until the next rows are set."""
+        self.set_rows([])
+        self._is_told = False
+
     def set_rows(self, rows: Sequence[R]) -> None:
         """Show these; only those that differ from what is on show are drawn again."""
         old, self._rows = self._rows, rows
-        if len(old) != len(rows):
+        was_told, self._is_told = self._is_told, True
+        if len(old) != len(rows) or not was_told:
             self.rows_changed()
             return
         on_show = range(self.top, min(len(rows), self.top + self.visible_count))

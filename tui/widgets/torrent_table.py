@@ -18,6 +18,10 @@ from tui.widgets.table import VirtualTable
 LEAST_NAME = 26
 
 
+def _size(row: TorrentRow, width: int) -> Parts:
+    return cells.right(fmt.short_size(row.size) if row.is_size_known else "", width, "muted")
+
+
 def _down(row: TorrentRow, width: int) -> Parts:
     return cells.right(fmt.short_rate(row.down_rate), width, "in")
 
@@ -50,7 +54,7 @@ COLUMNS: tuple[Column[TorrentRow], ...] = (
         "size",
         "Size",
         6,
-        lambda r, w: cells.right(fmt.short_size(r.size), w, "muted"),
+        _size,
         right=True,
         drop=3,
     ),
