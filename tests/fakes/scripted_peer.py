@@ -64,10 +64,15 @@ class ScriptedPeer:
         """Of the engine."""
 
     @classmethod
-    async def dial(cls, at: Endpoint, *, receive_bytes: int | None = None) -> ScriptedPeer:
-        """Connect; `receive_bytes` is how much the kernel takes for us while we do not read."""
+    async def dial(
+        cls, at: Endpoint, *, source: str | None = None, receive_bytes: int | None = None
+    ) -> ScriptedPeer:
+        """Connect, from the address `source`; `receive_bytes` is how much the kernel takes for us
+        while we do not read."""
         sock = socket.socket(socket.AF_INET6 if at.is_ipv6 else socket.AF_INET)
         sock.setblocking(False)
+        if source is not None:
+            sock.bind((source, 0))
         if receive_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         await asyncio.get_running_loop().sock_connect(sock, (at.host, at.port))
@@ -81,10 +86,11 @@ class ScriptedPeer:
         *,
         peer_id: bytes = b"-XX0000-scriptedpeer",
         reserved: bytes = ALL,
+        source: str | None = None,
         receive_bytes: int | None = None,
     ) -> ScriptedPeer:
         """Dial and exchange handshakes."""
-        peer = await cls.dial(at, receive_bytes=receive_bytes)
+        peer = await cls.dial(at, source=source, receive_bytes=receive_bytes)
         await peer.greet(info_hash, peer_id=peer_id, reserved=reserved)
         return peer
 

@@ -16,7 +16,10 @@ from engine.net.port_mapper import MappingState
 from engine.torrent.facilities import Limits
 from engine.torrent.lifecycle import State
 from tests.end_to_end.rig import LOOPBACK, running, seeding, until, until_state, with_trackers
+from tests.fakes.lan import ip
 from tests.fakes.router import OUTSIDE, PmpRouter
+from tests.fakes.scripted_peer import EXTENSION, ScriptedPeer, frame
+from tests.interop.own_network import address, run_in_own_network
 from tests.net.web_server import WebServer
 from tests.storage.torrents import sample
 
@@ -89,6 +92,38 @@ async def test_trackers_say_where_they_see_us(tmp_path: Path) -> None:
         await until(session, lambda: votes.hosts == ["203.0.113.9"])
         assert session.facilities.our_endpoints() == [Endpoint("203.0.113.9", session.port)]
     await server.stop()
+
+
+def test_strangers_that_come_say_where_they_see_us(tmp_path: Path) -> None:
+    """In a network of its own: neighbours and who is on this machine say nothing of the world."""
+    strangers = [f"198.19.{number}.1" for number in range(3)]
+    said = {"m": {}, "yourip": bytes([203, 0, 113, 9])}
+
+    async def test() -> None:
+        for host in strangers:
+            ip("address", "add", f"{host}/32", "dev", "lo")
+        async with running(replace(LOOPBACK, listen_host=address(1))) as session:
+            votes = session.facilities.reachability
+            torrent = await session.add(Metainfo(CONTENT.info), save_path=tmp_path)
+            await until_state(session, torrent, State.DOWNLOADING)
+            assert votes.verdict(0.0) is Verdict.UNKNOWN
+            visitors = []
+            for number, host in enumerate(strangers):
+                assert votes.hosts == []
+                peer = await ScriptedPeer.meet(
+                    session.endpoints[0],
+                    bytes(torrent.info_hash),
+                    peer_id=b"-XX0000-" + bytes([number]) * 12,
+                    source=host,
+                )
+                visitors.append(peer)
+                peer.send(frame(EXTENSION, b"\0" + bencode.encode(said)))
+            await until(session, lambda: votes.hosts == ["203.0.113.9"])
+            assert votes.verdict(0.0) is Verdict.REACHABLE
+            for peer in visitors:
+                await peer.close()
+
+    run_in_own_network(test, hosts=1)
 
 
 async def test_what_the_dht_learned_reaches_the_torrents(tmp_path: Path) -> None:
