@@ -60,8 +60,8 @@ class PiecePicker(Generic[PeerT]):
         """Received in pieces that failed their hash or lost their buffer."""
         self._rng = rng
         self._can_begin: Callable[[range], int] = can_begin or len
-        self._peers: PeerPieces[PeerT] = PeerPieces(geometry.piece_count)
-        self.availability = self._peers.availability
+        self.peers: PeerPieces[PeerT] = PeerPieces(geometry.piece_count)
+        self.availability = self.peers.availability
         self._masks = self.availability.masks
         self._begun: dict[int, PartialPiece[PeerT]] = {}
         self._open: dict[int, PartialPiece[PeerT]] = {}
@@ -84,17 +84,17 @@ class PiecePicker(Generic[PeerT]):
 
         `pieces` is the caller's live object: change it first, then report by `peer_gained`.
         """
-        self._peers.added(peer, pieces)
+        self.peers.added(peer, pieces)
 
     def peer_gained(self, peer: PeerT, index: int) -> bool:
         """Count one more piece of a known peer; True if we want it and do not have it."""
-        self._peers.gained(peer, self._masks.bit(index))
+        self.peers.gained(peer, self._masks.bit(index))
         return self.interested_in(index)
 
     def peer_removed(self, peer: PeerT) -> None:
         """Forget a peer and all that it was asked for. Unknown peers are ignored."""
         self.release_all(peer)
-        self._peers.removed(peer)
+        self.peers.removed(peer)
 
     # ── interest ──────────────────────────────────────────────────────────────────────────────────
 
@@ -166,7 +166,7 @@ class PiecePicker(Generic[PeerT]):
         """True if a new piece is better than help with others': that adds nothing to trade. The
         first pieces are shared: they are needed soon."""
         is_trading = pieces.is_full or self.have.count >= RANDOM_FIRST_PIECES
-        return is_trading and len(self._open) < OPEN_PER_PEER * len(self._peers)
+        return is_trading and len(self._open) < OPEN_PER_PEER * len(self.peers)
 
     def _pick_begun(
         self,
@@ -198,7 +198,7 @@ class PiecePicker(Generic[PeerT]):
     def _pick_unbegun(
         self, peer: PeerT, pieces: Bitfield, count: int, allowed: Allowed, picked: list[Request]
     ) -> None:
-        candidates = self._unbegun & self._peers.mask_of(peer, pieces)
+        candidates = self._unbegun & self.peers.mask_of(peer, pieces)
         if allowed is not None:
             candidates &= self._masks.of_indexes(allowed)
         while candidates:
@@ -339,7 +339,7 @@ class PiecePicker(Generic[PeerT]):
         if unbegun:
             self._unbegun &= self._lacking
         self.missing_count -= gained.bit_count()
-        return self._peers.bored_after(gained, self._lacking)
+        return self.peers.bored_after(gained, self._lacking)
 
     def piece_failed(self, index: int) -> list[PeerT]:
         """Make a complete piece that failed its hash unbegun again; its buffer is not needed.

@@ -159,6 +159,8 @@ class Upload:
             received=peer.down.total - received,
             waited_s=_TICK_S if is_waiting else 0.0,
         )
+        # What it has it will not give: pieces that no other peer has are rare all the same.
+        self._swarm.download.picker.peers.gives(peer, not peer.owes)
         if peer.owes and not owed and not peer.is_choked:
             self.rechoke_soon()
 

@@ -10,7 +10,7 @@ SIZE = 11
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["added", "gained", "replaced", "removed"]),
+        st.sampled_from(["added", "gained", "replaced", "removed", "keeps", "gives"]),
         st.integers(0, 4),
         st.sets(st.integers(0, SIZE - 1)) | st.just(set(range(SIZE))),
     ),
@@ -25,10 +25,16 @@ def test_what_was_counted_is_uncounted(
     peers: PeerPieces[int] = PeerPieces(SIZE)
     masks = peers.availability.masks
     fields: dict[int, Bitfield] = {}
+    misers: set[int] = set()
     for what, peer, pieces in history:
         if what == "removed":
             peers.removed(peer)
             fields.pop(peer, None)
+            misers.discard(peer)
+        elif what in ("keeps", "gives"):
+            if peer in fields:
+                peers.gives(peer, what == "gives")
+                (misers.add if what == "keeps" else misers.discard)(peer)
         elif what == "gained" and peer in fields:
             for piece in pieces:
                 fields[peer].add(piece)
@@ -40,10 +46,10 @@ def test_what_was_counted_is_uncounted(
             for piece in pieces:
                 field.add(piece)
             peers.added(peer, field)
-        seeds = sum(field.is_full for field in fields.values())
-        assert peers.availability.seeds == seeds
+        counted = [field for peer, field in fields.items() if peer not in misers]
+        assert peers.availability.seeds == sum(field.is_full for field in counted)
         assert peers.availability.counts() == [
-            sum(field[piece] for field in fields.values()) for piece in range(SIZE)
+            sum(field[piece] for field in counted) for piece in range(SIZE)
         ]
     for peer, field in fields.items():
         assert peers.mask_of(peer, field) == masks.of(field)

@@ -192,6 +192,8 @@ async def test_who_never_gave_sits_out_a_turn_when_we_are_done(tmp_path: Path) -
 async def test_who_takes_and_never_gives_is_choked_until_it_gives(tmp_path: Path) -> None:
     async with one_torrent(tmp_path) as one:
         rider = await _rider(one)
+        availability = one.live.download.picker.availability
+        assert not availability.count(3), "what it keeps to itself is as rare as before"
         rider.send(wire.frame(wire.NOT_INTERESTED), wire.frame(wire.INTERESTED))
         rider.send(wire.frame(wire.UNCHOKE))
         asked = (await rider.until(wire.REQUEST)).numbers
@@ -199,6 +201,7 @@ async def test_who_takes_and_never_gives_is_choked_until_it_gives(tmp_path: Path
         rider.send(one.block(*asked))
         await one.until(lambda: one.known(2).down.total == BLOCK)
         one.live.upload.tick(one.live.now())
+        assert availability.count(3) == 1
         one.live.upload.rechoke()
         await rider.until(wire.UNCHOKE)
 
