@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import rich_click as click
 
 from engine.commands import options
 from engine.commands.help import Group, command
-from engine.commands.output import Column, Styled, say, say_json, say_table
+from engine.commands.output import Column, Styled, say, say_json, say_table, terminal_width
 from engine.config_file import change_config, default_config_path
+from engine.control.socket_path import default_socket_path, default_state_dir
 from engine.errors import SettingsError
-from engine.network_kinds import Addresses, InterfaceName, Networks, ProxyUrl, Servers
-from engine.setting_kinds import FileOrUrl, Rate, Switch, Whole, tell_setting
+from engine.network_kinds import (
+    Addresses,
+    InterfaceName,
+    Networks,
+    OptionalAddress,
+    ProxyUrl,
+    Servers,
+)
+from engine.setting_kinds import FileOrUrl, OptionalPlace, Rate, Switch, Whole, tell_setting
 from engine.settings import Effective, Layer, Origin, check, kind_of
 
 COLOURS = {
@@ -24,6 +33,14 @@ COLOURS = {
     Layer.ENVIRONMENT: "yellow",
     Layer.FLAG: "cyan",
 }
+
+
+LONG_VALUE = 40
+_STANDARD_PLACES: Final[dict[str, Callable[[Mapping[str, str]], Path]]] = {
+    "daemon.socket": default_socket_path,
+    "daemon.state_dir": default_state_dir,
+}
+"""Settings whose place, when none is given, follows from the environment."""
 
 
 @click.group(
@@ -69,13 +86,20 @@ def config(
 
 def _tell(effective: Effective) -> None:
     columns = (Column("SETTING"), Column("VALUE"), Column("FROM", grows=True))
-    rows = [
-        (key, _said(key, value), Styled(_short(origin), COLOURS[origin.layer]))
-        for key, value, origin in effective.rows()
-    ]
+    rows: list[tuple[str, str, str | Styled]] = []
+    for key, value, origin in effective.rows():
+        first, *rest = _folded(_said(key, value))
+        rows.append((key, first, Styled(_short(origin), COLOURS[origin.layer])))
+        rows += [("", each, "") for each in rest]
     say_table(columns, rows)
     for warning in effective.warnings:
         say(f"warning: {warning}", err=True)
+
+
+def _folded(value: str) -> list[str]:
+    """A list that is long, one item a line: for people, whose terminals are narrow."""
+    is_long = terminal_width() is not None and len(value) > LONG_VALUE
+    return value.replace(", ", ",\n").split("\n") if is_long else [value]
 
 
 def _said(key: str, text: str) -> str:
@@ -85,12 +109,17 @@ def _said(key: str, text: str) -> str:
             return "0 (no limit)"
         case Whole(zero=meaning) if text == "0" and meaning:
             return f"0 ({meaning})"
-        case Addresses() | FileOrUrl() | Networks() | ProxyUrl() | Servers() if not text:
+        case OptionalPlace() if not text and key in _STANDARD_PLACES:
+            return str(_STANDARD_PLACES[key](os.environ))
+        case (
+            Addresses() | FileOrUrl() | Networks() | OptionalAddress() | OptionalPlace()
+            | ProxyUrl() | Servers()
+        ) if not text:  # fmt: skip
             return "(none)"
         case InterfaceName() if not text:
             return "(any)"
         case _:
-            return text or "(standard)"
+            return text
 
 
 def _short(origin: Origin) -> str:

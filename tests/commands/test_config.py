@@ -44,7 +44,11 @@ def test_every_value_says_where_it_came_from(
     assert "0 (automatic)" in lines["transfer.upload_slots"]
     assert "0 (automatic)" in lines["storage.open_files"]
     assert told["transfer.upload_slots"]["value"] == "0"
-    assert lines["daemon.socket"].split()[1:] == ["(standard)", "default"]
+    place, *origin = lines["daemon.socket"].split()[1:]
+    assert place.endswith("/.local/state/seedwright/engine.sock")
+    assert origin == ["default"]
+    assert lines["metrics.listen"].split()[1:] == ["(none)", "default"]
+    assert lines["storage.watch_folder"].split()[1:] == ["(none)", "default"]
 
 
 def test_set_and_unset_keep_the_rest(run: Run, file: Path) -> None:
