@@ -135,6 +135,8 @@ def add(
     nargs=-1,
     required=True,
     metavar="[TORRENT] HOST:PORT",
+    help="A name or an info-hash, or the beginning of one; and where the peer listens, HOST may be "
+    "a name.",
     shell_complete=complete_torrents,
 )
 @options.together(
@@ -143,11 +145,7 @@ def add(
     options.json_option,
 )
 def add_peer(words: tuple[str, ...], is_all: bool, engine: str | None, as_json: bool) -> None:
-    """Connect to a peer, now and whenever it is lost.
-
-    TORRENT is a name or an info-hash, or the beginning of one; HOST:PORT is where the peer listens,
-    and HOST may be a name.
-    """
+    """Connect to a peer, now and whenever it is lost."""
     *torrents, address = words
     if len(torrents) != (0 if is_all else 1):
         raise click.UsageError("give TORRENT and HOST:PORT, or --all and HOST:PORT")

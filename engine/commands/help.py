@@ -40,7 +40,10 @@ class Command(click.RichCommand):
     def __init__(self, *args: Any, examples: Sequence[Line] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
-        self.add_panel(click.RichOptionPanel("Arguments", column_types=["opt_long", "help"]))
+        arguments = [each for each in self.params if isinstance(each, click.Argument)]
+        # The word of the line of usage: the parameter's name, unless it was given one.
+        word = "metavar" if any(each.metavar for each in arguments) else "opt_long"
+        self.add_panel(click.RichOptionPanel("Arguments", column_types=[word, "help"]))
         self.add_panel(click.RichOptionPanel("Options"))
 
     def format_epilog(self, ctx: click.RichContext, formatter: click.RichHelpFormatter) -> None:  # type: ignore[override]

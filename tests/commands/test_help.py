@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import rich_click as click
 
+from engine import cli
 from engine.commands import help as help_page
 
 
@@ -66,3 +67,18 @@ def test_long_examples_stand_below_what_they_do(
 ) -> None:
     lines = _help(dig, capsys, monkeypatch)
     assert lines[-4:] == ["Examples:", "  A hole", "    dig deeper than anybody before", ""]
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_argument_has_its_word_of_the_usage_and_an_explanation(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = cli.COMMANDS[name]
+    command = cli.LazyCommand(name, entry).load()
+    if not any(isinstance(each, click.Argument) for each in command.params):
+        return
+    usage, *page = _help(command, capsys, monkeypatch)
+    words = usage.partition("[OPTIONS] ")[2]
+    told = page[page.index("Arguments:") + 1].strip()
+    assert told.partition("  ")[0] in (words, words.strip("[]"))
+    assert told.partition("  ")[2]
