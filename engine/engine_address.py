@@ -67,7 +67,7 @@ def parse_address(text: str) -> EngineAddress:
         return _path(rest)
     if scheme == "ssh":
         return _ssh(asked, rest)
-    raise InputError(f"{asked} leads to no engine; give {EXPECTED}")
+    raise InputError(f"{asked} leads to no engine; expected {EXPECTED}")
 
 
 def _path(text: str) -> Path:

@@ -71,10 +71,11 @@ class Foreground:
                 if torrent.state is State.ERROR:
                     raise StorageError(torrent.error)
                 if self.must_be_complete and torrent.state is State.DOWNLOADING:
-                    missing = torrent.geometry.piece_count - torrent.have.count
+                    count = torrent.geometry.piece_count
+                    missing = count - torrent.have.count
                     raise StorageError(
-                        f"{missing} of {torrent.geometry.piece_count} pieces of "
-                        f"{torrent.name} are missing or damaged in {self.save_path}"
+                        f"{missing:,} of {count:,} pieces of {torrent.name} are missing or damaged "
+                        f"in {self.save_path}; `seedwright get TORRENT -o DIR` fetches them"
                     )
                 if is_stopped and not torrent.is_finished:
                     raise Interrupted(f"stopped at {torrent.progress:.0%}; run it again to go on")

@@ -278,7 +278,11 @@ class Engine:
     def parse(self, given: object) -> EngineAddress:
         if not isinstance(given, str | Path | Program):
             raise ValueError
-        return parse_address(str(given))
+        try:
+            return parse_address(str(given))
+        except InputError as error:
+            # It ends with what is expected, and so does what is said of every setting.
+            raise ValueError(str(error).removesuffix(f"; expected {EXPECTED}")) from error
 
     def show(self, value: EngineAddress) -> str:
         return str(value)

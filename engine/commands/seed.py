@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import rich_click as click
 
@@ -145,6 +146,9 @@ class Announcement:
         self._report(session, torrent)
 
 
+_WHERE: Final = "--data names the folder that holds the torrent's file or folder"
+
+
 def save_path_of(info: Info, data: Path) -> Path:
     """The folder that the torrent's paths lie below, when `data` is that or the content itself.
 
@@ -160,7 +164,8 @@ def save_path_of(info: Info, data: Path) -> Path:
         try:
             found = os.stat(path).st_size
         except OSError as error:
-            raise StorageMissingError(f"{path}: {error.strerror}") from error
+            hint = "" if folder.joinpath(info.name).exists() else f": {_WHERE}"
+            raise StorageMissingError(f"{path}: {error.strerror}{hint}") from error
         if found != file.length:
             raise StorageError(f"{path} has {found} bytes, the torrent says {file.length}")
     return folder

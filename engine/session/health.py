@@ -85,8 +85,12 @@ def _storage(folder: Path) -> Check:
         return Check("storage", False, f"{there} is not writable")
     found = os.statvfs(there)
     free = found.f_bavail * found.f_frsize
-    return Check("storage", free >= LEAST_FREE_BYTES, f"{free >> 20} MiB free in {folder}")
+    return Check("storage", free >= LEAST_FREE_BYTES, f"{_said(free)} free in {folder}")
 
 
 def _state(session: Session) -> Check:
     return Check("state", not session.committing.error, session.committing.error or "is kept")
+
+
+def _said(count: int) -> str:
+    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count >> 20} MiB"

@@ -51,7 +51,7 @@ def test_damage_is_an_error(rig: Rig, content: Content) -> None:
     data[5] ^= 1
     path.write_bytes(data)
     done = rig.run("seed", content.torrent, "--data", content.folder)
-    assert done.is_error(5, "1 of ", "missing or damaged")
+    assert done.is_error(5, "1 of ", "missing or damaged", "`seedwright get TORRENT -o DIR`")
     assert path.read_bytes() == data
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import StorageError
 from engine.session import health
-from engine.session.health import Check, check_health, is_ready
+from engine.session.health import Check, _said, check_health, is_ready
 from engine.session.session import Session
 from tests.end_to_end.rig import LOOPBACK, endpoint_of, running
 
@@ -25,7 +25,7 @@ async def test_an_engine_that_works_is_ready(tmp_path: Path) -> None:
         assert list(found) == ["loop", "ports", "disk", "storage", "state"]
         assert is_ready(list(found.values()))
         assert str(endpoint_of(session)) in found["ports"].text
-        assert f"MiB free in {tmp_path}/made/later" in found["storage"].text
+        assert f"iB free in {tmp_path}/made/later" in found["storage"].text
 
 
 async def test_closed_ports_are_told(tmp_path: Path) -> None:
@@ -74,3 +74,8 @@ async def test_a_state_that_cannot_be_written_is_told(
             )
         await session.committing.try_commit()
         assert (await _found(session))["state"].is_ok
+
+
+def test_room_is_said_in_units_that_fit() -> None:
+    assert _said((80 << 30) - 1) == "80.0 GiB"
+    assert _said((1 << 30) - 1) == "1023 MiB"
