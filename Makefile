@@ -46,22 +46,22 @@ help:
 	  '  make test              run the tests; ARGS="tests/wire -k decoder" picks some' \
 	  '  make check             all that a change must pass: format, lint, types, tests' \
 	  '  make format            lay out the code and fix what can be fixed' \
-	  '  make bench             measure against other clients; ARGS=--quick sees if all works' \
+	  '  make bench             measure against other clients; ARGS=--quick is a trial' \
 	  '  make profile LEG=seed  find where the time goes in one leg of it' \
-	  '  make swarm             run a swarm of real peers on shaped links; SCENARIO=… PEERS=… NET=…' \
+	  '  make swarm             run real peers on shaped links; SCENARIO= PEERS= NET=' \
 	  '  make swarm-list        tell the scenarios and the nets' \
-	  '  make swarm-watch       open the interface on all peers of a swarm that is running' \
-	  '  make image             build the container image of the seedbox; BASE_IMAGE=… names its base' \
-	  '  make base-image        make a base for it from Debian packages, where no registry is in reach' \
-	  '  make up, make down     start the seedbox of compose.yaml and wait until it is healthy; end it' \
+	  '  make swarm-watch       open the interface on all peers of a running swarm' \
+	  '  make image             build the seedbox; BASE_IMAGE=… names what it is built on' \
+	  '  make base-image        make that of Debian packages, where no registry is' \
+	  '  make up, make down     start the seedbox and wait until it is healthy; end it' \
 	  '' \
 	  '  make bep-table         bring the table of BEPs in engine/README.md up to date' \
 	  '  make picture           draw the picture of the interface in README.md anew' \
-	  '  make lock              pin what pyproject.toml asks for; ARGS=--upgrade renews the pins' \
+	  '  make lock              pin what pyproject.toml asks for; ARGS=--upgrade renews' \
 	  '  make setup             set up .venv and stop there' \
 	  '  make clean             remove .venv and all else that was made here' \
 	  '' \
-	  'Needs make and Python 3.11 or newer (PYTHON=… names one). Everything is installed in .venv.'
+	  'Needs make and Python 3.11 or newer (PYTHON=… names one). All goes into .venv.'
 
 run: $(INSTALLED)
 	@$(BIN)/seedwright $(ARGS)
