@@ -174,6 +174,40 @@ class PartialPiece(Generic[PeerT]):
         self.received_count += 1
         return tuple(p for p in (requester, second) if p is not None and p is not peer)
 
+    def accept_asked(self, begin: int, length: int, peer: PeerT) -> bool:
+        """Count a block as received if it is asked of this peer and of no other."""
+        block = begin // BLOCK_LENGTH
+        last = self.last_block
+        if (
+            not 0 <= block <= last
+            or length != (BLOCK_LENGTH if block < last else self.last_length)
+            or begin != block * BLOCK_LENGTH
+            or self.requesters[block] is not peer
+            or self.seconds
+        ):
+            return False
+        self.requesters[block] = None
+        self.sources[block] = peer
+        self.received_count += 1
+        return True
+
+    def accept_run(self, begins: range, peer: PeerT) -> bool:
+        """Count whole blocks as received if each is asked of this peer and of no other."""
+        first, count = begins.start // BLOCK_LENGTH, len(begins)
+        end = first + count
+        asked_of: list[PeerT | None] = [peer] * count
+        if (
+            begins.stop > self.length
+            or begins.start % BLOCK_LENGTH
+            or self.seconds
+            or self.requesters[first:end] != asked_of
+        ):
+            return False
+        self.requesters[first:end] = [None] * count
+        self.sources[first:end] = asked_of
+        self.received_count += count
+        return True
+
     def restore(self, blocks: Collection[int], source: PeerT) -> None:
         """Count blocks as received before; for a piece just begun, and not all of its blocks."""
         self.fresh = max(blocks, default=-1) + 1

@@ -253,41 +253,31 @@ class PiecePicker(Generic[PeerT]):
         if partial is None:
             self.duplicate_bytes += length
             return self.UNWANTED
-        block = begin // BLOCK_LENGTH
-        last = partial.last_block
-        if (
-            0 <= block <= last
-            and length == (BLOCK_LENGTH if block < last else partial.last_length)
-            and begin == block * BLOCK_LENGTH
-            and partial.requesters[block] is peer
-            and not partial.seconds
-        ):
-            partial.requesters[block] = None
-            partial.sources[block] = peer
-            partial.received_count += 1
-            if partial.received_count < partial.block_count:
-                return self.ACCEPTED
-            self._complete(partial)
-            return self.COMPLETED
-        return self._received_oddly(partial, peer, begin, length)
-
-    def _received_oddly(
-        self, partial: PartialPiece[PeerT], peer: PeerT, begin: int, length: int
-    ) -> Receipt[PeerT]:
-        """A late block, or one that two peers were asked for."""
+        if partial.accept_asked(begin, length, peer):
+            return self._receipt(partial)
         number = partial.block_of(begin, length)
-        cancel = None if number is None else partial.accept(number, peer)
-        if cancel is None:
+        others = None if number is None else partial.accept(number, peer)
+        if others is None:
             self.duplicate_bytes += length
             return self.UNWANTED
-        completed = partial.received_count == partial.block_count
-        if completed:
-            self._complete(partial)
-        elif not partial.free_count:
-            self._open.pop(partial.index, None)
-        if cancel:
-            return Receipt(True, completed, cancel)
-        return self.COMPLETED if completed else self.ACCEPTED
+        if not partial.free_count:
+            self._open.pop(index, None)
+        receipt = self._receipt(partial)
+        return Receipt(True, receipt.completed, others) if others else receipt
+
+    def received_run(self, peer: PeerT, index: int, begins: range) -> Receipt[PeerT] | None:
+        """Count whole blocks of a piece that arrived in a row, as `received` does. None, and
+        nothing is counted, unless each of them is asked of this peer and of no other. HOT."""
+        partial = self._begun.get(index)
+        if partial is None or not partial.accept_run(begins, peer):
+            return None
+        return self._receipt(partial)
+
+    def _receipt(self, partial: PartialPiece[PeerT]) -> Receipt[PeerT]:
+        if partial.received_count < partial.block_count:
+            return self.ACCEPTED
+        self._complete(partial)
+        return self.COMPLETED
 
     def restore(self, index: int, blocks: Collection[int], source: PeerT) -> bool:
         """Begin a piece with blocks that were received in an earlier life, `source` standing for

@@ -23,7 +23,7 @@ from engine.torrent.completion import Completion
 from engine.torrent.peer import Peer
 from engine.torrent.unfinished import Unfinished, UnfinishedBlock
 from engine.wire import encoder
-from engine.wire.messages import Block
+from engine.wire.messages import BlockRun
 
 if TYPE_CHECKING:
     from engine.torrent.live import LiveTorrent
@@ -202,9 +202,28 @@ class Download:
 
     # ── the road ────────────────────────────────────────────────────────────────────────────────
 
-    def on_block(self, peer: Peer, block: Block) -> None:
+    def on_run(self, peer: Peer, run: BlockRun) -> None:
+        """Take blocks in that came one behind the other. If they are what this peer was asked for,
+        all that is done for each of them is the copy. Raises as `on_block`. HOT."""
+        index, begin, views = run
+        if len(views) == 1:
+            self.on_block(peer, index, begin, views[0])
+            return
+        begins = range(begin, begin + len(views) * BLOCK_LENGTH, BLOCK_LENGTH)
+        receipt = self.picker.received_run(peer, index, begins)
+        if receipt is None:
+            for begin, view in zip(begins, views, strict=True):
+                self.on_block(peer, index, begin, view)
+            return
+        peer.queue.received_run(index, begins, peer.heard_at)
+        buffer = self._buffers[index] or self._lend(index)
+        for begin, view in zip(begins, views, strict=True):
+            buffer[begin : begin + BLOCK_LENGTH] = view
+        if receipt.completed:
+            self.completion.add(index)
+
+    def on_block(self, peer: Peer, index: int, begin: int, view: memoryview) -> None:
         """Take a block in. Raises ProtocolError for one that cannot be ours. HOT."""
-        index, begin, view = block
         length = len(view)
         if not peer.queue.received(index, begin, peer.heard_at):
             self._on_unrequested(peer, index, begin, length)
@@ -212,9 +231,7 @@ class Download:
         receipt = self.picker.received(peer, index, begin, length)
         if not receipt.accepted:
             return
-        buffer = self._buffers[index]
-        if buffer is None:
-            buffer = self._lend(index)
+        buffer = self._buffers[index] or self._lend(index)
         buffer[begin : begin + length] = view
         if receipt.cancel:
             for other in receipt.cancel:

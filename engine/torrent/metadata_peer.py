@@ -21,7 +21,7 @@ from engine.wire.client_name import client_name
 from engine.wire.decoder import Decoder
 from engine.wire.extensions import ExtensionHandshake
 from engine.wire.handshake import Handshake
-from engine.wire.messages import Block, Extended, Port
+from engine.wire.messages import Block, BlockRun, Extended, Port
 from engine.wire.ut_metadata import MetadataData, MetadataReject, MetadataRequest
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class MetadataPeer:
                     if port:
                         dht = self._swarm.facilities.dht
                         dht.met(Endpoint(self.connection.remote.host, port))
-                case Block():
+                case Block() | BlockRun():
                     raise ProtocolError(f"{self.connection.remote} sent a block unasked")
                 case _:
                     pass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.core.bitfield import Bitfield
 from engine.core.compact import Endpoint
-from engine.core.geometry import Geometry
+from engine.core.geometry import BLOCK_LENGTH, Geometry
 from engine.core.identifiers import PeerId
 from engine.core.rates import RateEstimate
 from engine.core.scope import household_of, is_local
@@ -28,7 +28,7 @@ from engine.wire.client_name import client_name
 from engine.wire.decoder import Decoder
 from engine.wire.extensions import ExtensionHandshake
 from engine.wire.handshake import Handshake
-from engine.wire.messages import Block, Request
+from engine.wire.messages import Block, BlockRun, Request
 from engine.wire.peer_protocol import PeerProtocol
 
 if TYPE_CHECKING:
@@ -182,9 +182,12 @@ class Peer:
         messages = self.decoder.feed(data)
         for message in messages:
             kind = type(message)
-            if kind is Block:
+            if kind is BlockRun:
+                payload += BLOCK_LENGTH * len(message[2])  # type: ignore[arg-type,index]
+                download.on_run(self, message)  # type: ignore[arg-type]
+            elif kind is Block:
                 payload += len(message[2])  # type: ignore[arg-type,index]
-                download.on_block(self, message)  # type: ignore[arg-type]
+                download.on_block(self, *message)  # type: ignore[misc]
             elif kind is Request:
                 requests.append(message)  # type: ignore[arg-type]
             else:

@@ -3,7 +3,7 @@
 Contract of `feed`: all of `data` is consumed; the messages that are complete now are returned, in
 order; the beginning of a split one is kept. Raises ProtocolError as soon as a frame is seen to be
 illegal, and must not be fed again after that. Where the cuts between feeds fall never changes the
-messages.
+messages, but for which blocks are told as a run.
 
     data      [ …rest of a split frame | frame | frame | beginning of a frame… ]
     _pending  the beginning of one frame and nothing else, `_wanted` bytes long in the end
@@ -19,12 +19,14 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Final
 
+from engine.core.geometry import BLOCK_LENGTH
 from engine.errors import ProtocolError
 from engine.wire.messages import (
     MAX_BLOCK_BYTES,
     AllowedFast,
     BitfieldMessage,
     Block,
+    BlockRun,
     Cancel,
     Choke,
     Extended,
@@ -51,6 +53,8 @@ _PREFIX_BYTES: Final = 4
 _HEAD_BYTES: Final = 5
 _BLOCK_AT: Final = 13
 _REQUEST_BYTES: Final = 17
+_WHOLE_BLOCK: Final = 9 + BLOCK_LENGTH
+_WHOLE_BLOCK_BYTES: Final = 4 + _WHOLE_BLOCK
 _MAX_PIECE: Final = 9 + MAX_BLOCK_BYTES
 
 _unpack_one = Struct(">I").unpack_from
@@ -59,6 +63,7 @@ _unpack_three = Struct(">III").unpack_from
 _unpack_port = Struct(">H").unpack_from
 _unpack_head = Struct(">IB").unpack_from
 _read_requests = Struct(">IBIII").iter_unpack
+_read_whole_blocks = Struct(f">IBII{BLOCK_LENGTH}x").iter_unpack
 _unpack_long_head = Struct(">IBII").unpack_from
 _new_tuple = tuple.__new__
 """Makes a NamedTuple without its generated constructor, which costs as much as all the rest."""
@@ -127,6 +132,9 @@ class Decoder:
                 length, message_id, index, begin = _unpack_long_head(data, at)
                 frame_end = at + 4 + length
                 if frame_end <= end:
+                    if length == _WHOLE_BLOCK and message_id == 7:
+                        at = _read_runs(data, at, end, messages)
+                        continue
                     if message_id == 7 and 9 < length <= _MAX_PIECE:
                         append(_new_tuple(Block, (index, begin, data[at + 13 : frame_end])))
                         at = frame_end
@@ -216,6 +224,27 @@ _EMPTY: Final[Mapping[int, Message]] = {
     MessageId.HAVE_ALL: HaveAll(),
     MessageId.HAVE_NONE: HaveNone(),
 }
+
+
+def _read_runs(data: memoryview, at: int, end: int, messages: list[Message]) -> int:
+    """Read whole blocks from `at`, where one begins, as long as there is nothing else; nearly all
+    that a download reads. Returns the offset behind them. HOT."""
+    frames = data[at : end - (end - at) % _WHOLE_BLOCK_BYTES]
+    run_index = run_end = -1
+    views: list[memoryview] = []
+    for length, message_id, index, begin in _read_whole_blocks(frames):
+        if length != _WHOLE_BLOCK or message_id != 7:
+            break
+        view = data[at + _BLOCK_AT : at + _WHOLE_BLOCK_BYTES]
+        at += _WHOLE_BLOCK_BYTES
+        if begin == run_end and index == run_index:
+            views.append(view)
+        else:
+            views = [view]
+            messages.append(_new_tuple(BlockRun, (index, begin, views)))
+            run_index = index
+        run_end = begin + BLOCK_LENGTH
+    return at
 
 
 def _block(payload: memoryview) -> Block:

@@ -86,6 +86,15 @@ class Block(NamedTuple):
     view: memoryview
 
 
+class BlockRun(NamedTuple):
+    """What a row of `piece` messages says: blocks of BLOCK_LENGTH of one piece, without a gap. The
+    views are borrowed as that of a Block."""
+
+    index: int  # type: ignore[assignment]
+    begin: int
+    views: list[memoryview]
+
+
 @dataclass(frozen=True, slots=True)
 class Cancel:
     index: int
@@ -153,6 +162,7 @@ Message: TypeAlias = (
     | BitfieldMessage
     | Request
     | Block
+    | BlockRun
     | Cancel
     | Port
     | Suggest

@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, assert_never
 
 from engine.core.bitfield import Bitfield
+from engine.core.geometry import BLOCK_LENGTH
 from engine.errors import ProtocolError
 from engine.wire.messages import (
     MAX_BLOCK_BYTES,
     AllowedFast,
     BitfieldMessage,
     Block,
+    BlockRun,
     Cancel,
     Choke,
     Extended,
@@ -130,6 +132,9 @@ class PeerProtocol:
                 pass
             case Block(index, begin, view):
                 self._check_span(index, begin, len(view))
+            case BlockRun(index, begin, views):
+                for number, view in enumerate(views):
+                    self._check_span(index, begin + number * BLOCK_LENGTH, len(view))
             case Suggest(index):
                 self._check_fast("suggest")
                 self._check_index(index)

@@ -38,14 +38,17 @@ def tell(event: str, **details: Any) -> None:
 
 
 def watch_first_block() -> None:
-    on_block = Download.on_block
+    take = Download.on_run, Download.on_block
 
-    def first(self: Download, peer: Any, block: Any) -> None:
-        Download.on_block = on_block  # type: ignore[method-assign]
-        tell("first_block")
-        on_block(self, peer, block)
+    def first(way: int) -> Callable[..., None]:
+        def on_first(self: Download, *came: Any) -> None:
+            Download.on_run, Download.on_block = take  # type: ignore[method-assign]
+            tell("first_block")
+            take[way](self, *came)
 
-    Download.on_block = first  # type: ignore[method-assign]
+        return on_first
+
+    Download.on_run, Download.on_block = first(0), first(1)  # type: ignore[method-assign]
 
 
 def watch_seeding(session: Session) -> None:

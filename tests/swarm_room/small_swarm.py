@@ -153,7 +153,10 @@ class SmallSwarm:
         return len(picked)
 
     def deliver(self, peer: Peer, block: Block) -> None:
-        """A block arrives that is on its way from this peer."""
+        """A block arrives that is on its way from this peer, perhaps with those behind it."""
+        run = self.run_from(block)
+        if len(run) > 1 and self.rng.random() < 0.5 and self.deliver_run(peer, run):
+            return
         was_asked = block in peer.asked
         (peer.asked if was_asked else peer.late).remove(block)
         if was_asked:
@@ -177,6 +180,37 @@ class SmallSwarm:
         assert receipt.completed == all(each in self.received for each in self.blocks(index))
         if receipt.completed:
             self.at_disk.append(index)
+
+    def run_from(self, block: Block) -> list[Block]:
+        """A block and some of the whole ones behind it."""
+        index, begin, _ = block
+        rest = [each for each in self.blocks(index) if each[1] >= begin]
+        whole = [each for each in rest if each[2] == BLOCK_LENGTH]
+        return whole[: self.rng.randint(2, 5)]
+
+    def deliver_run(self, peer: Peer, run: list[Block]) -> bool:
+        """Blocks arrive in a row; False, and nothing has changed, if they were not all asked of
+        this peer and of nobody else."""
+        index, begin, _ = run[0]
+        begins = range(begin, begin + len(run) * BLOCK_LENGTH, BLOCK_LENGTH)
+        receipt = self.picker.received_run(peer, index, begins)
+        if receipt is None:
+            has_seconds = any(len(self.asked[block]) == 2 for block in self.blocks(index))
+            assert has_seconds or any(self.asked[block] != [peer] for block in run)
+            return False
+        for block in run:
+            peer.asked.remove(block)
+            assert self.asked.pop(block) == [peer]
+            self.received[block] = peer
+            corrupt = peer.lies and self.rng.random() < 0.5
+            self.buffers[index][block[1] : block[1] + BLOCK_LENGTH] = self.content(
+                block, corrupt=corrupt
+            )
+        assert not receipt.cancel
+        assert receipt.completed == all(each in self.received for each in self.blocks(index))
+        if receipt.completed:
+            self.at_disk.append(index)
+        return True
 
     def write(self, indexes: list[int]) -> None:
         """The disk has verified some pieces, and written those that are right."""

@@ -104,6 +104,26 @@ def test_slow_start_doubles_each_round_trip() -> None:
             assert queue.received(index, begin, trip + 0.9)
 
 
+@pytest.mark.parametrize("ticks", [0, 3])
+@pytest.mark.parametrize("peer_limit", [20, 2000])
+def test_a_run_counts_as_its_blocks(peer_limit: int, ticks: int) -> None:
+    ends = []
+    for is_run in (False, True):
+        queue = RequestQueue(0.0)
+        queue.set_peer_limit(peer_limit)
+        for number in range(ticks):
+            queue.tick(1.0 + number, 1e6)
+        queue.requested(blocks(0, 18), 4.0)
+        begins = [begin for _, begin, _ in blocks(3, 9)]
+        if is_run:
+            queue.received_run(0, begins, 5.0)
+        else:
+            assert all(queue.received(0, begin, 5.0) for begin in begins)
+        assert queue.tick(6.0, 1e6) == []
+        ends.append((queue.depth, queue.rtt_s, list(queue.outstanding), queue.room(6.0)))
+    assert ends[0] == ends[1]
+
+
 @settings(max_examples=25)
 @given(st.integers(-5, 10**9))
 def test_the_peers_limit_is_kept(reqq: int) -> None:

@@ -59,6 +59,23 @@ async def test_more_buffers_than_there_are_means_waiting_not_failing(tmp_path: P
         assert one.session.facilities.buffers.count == 0
 
 
+async def test_of_a_row_of_blocks_each_must_have_been_asked_for(tmp_path: Path) -> None:
+    """What came before the one that was not counts."""
+    async with one_torrent(tmp_path) as one:
+        liar = await one.visitor(0, has=bits(3))
+        liar.send(wire.frame(wire.UNCHOKE))
+        for _ in range(2):
+            await liar.until(wire.REQUEST)
+        liar.send(b"".join(wire.piece(3, n * BLOCK, CONTENT.piece(3)[:BLOCK]) for n in range(3)))
+        await liar.hangup()
+        await one.until(lambda: one.torrent.wasted_bytes == PIECE)  # its content was wrong
+        honest = await one.visitor(1, has=bits(3))
+        honest.send(wire.frame(wire.UNCHOKE))
+        asked = [(await honest.until(wire.REQUEST)).numbers for _ in range(2)]
+        honest.send(b"".join(one.block(*block) for block in asked))
+        await one.until(lambda: one.torrent.have.count == 1)
+
+
 async def test_a_late_block_is_used_and_no_offence(tmp_path: Path) -> None:
     """It had been asked for, then a choke dropped the request, and it came all the same."""
     async with one_torrent(tmp_path) as one:

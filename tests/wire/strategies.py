@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from hypothesis import strategies as st
 
+from engine.core.geometry import BLOCK_LENGTH
 from engine.wire import encoder
 from engine.wire.messages import (
     AllowedFast,
     BitfieldMessage,
     Block,
+    BlockRun,
     Cancel,
     Choke,
     Extended,
@@ -108,13 +110,18 @@ def frame(message: Message) -> bytes:
 
 
 def owned(received: Iterable[Message]) -> list[Message]:
-    """Copy the blocks out of the buffer that they borrow."""
-    return [
-        Block(message.index, message.begin, memoryview(bytes(message.view)))
-        if isinstance(message, Block)
-        else message
-        for message in received
-    ]
+    """Copy the blocks out of the buffer that they borrow, and tell those of a run one by one."""
+    copies: list[Message] = []
+    for message in received:
+        if isinstance(message, Block):
+            copies.append(message._replace(view=memoryview(bytes(message.view))))
+        elif isinstance(message, BlockRun):
+            for number, view in enumerate(message.views):
+                begin = message.begin + number * BLOCK_LENGTH
+                copies.append(Block(message.index, begin, memoryview(bytes(view))))
+        else:
+            copies.append(message)
+    return copies
 
 
 def cut(stream: bytes, places: Iterable[int]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from engine.wire.messages import (
     MAX_BLOCK_BYTES,
     BitfieldMessage,
     Block,
+    BlockRun,
     Choke,
     Extended,
     Have,
@@ -202,6 +203,33 @@ def test_real_blocks_at_every_alignment_of_a_small_receive_buffer() -> None:
     for size in (1460, 16384, 16397, 65536, len(stream)):
         feeds = (stream[at : at + size] for at in range(0, len(stream), size))
         assert feed_all(Decoder(), feeds) == sent
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda index, number, length: Block(index, number << 14, memoryview(bytes(length))),
+            st.integers(0, 1),
+            st.integers(0, 3),
+            st.sampled_from([1, 16383, 16384, 16384, 16384, 16385]),
+        )
+        | st.just(KeepAlive()),
+        max_size=12,
+    ),
+    places,
+)
+def test_blocks_in_a_row_are_told_as_runs_and_nothing_else_is(
+    sent: list[Message], where: list[int]
+) -> None:
+    stream = b"".join(map(frame, sent))
+    assert feed_all(Decoder(), cut(stream, where)) == sent
+    told = Decoder().feed(memoryview(stream))
+    assert owned(told) == sent
+    for first, second in pairwise(told):
+        if isinstance(first, BlockRun) and isinstance(second, BlockRun):
+            end = first.begin + len(first.views) * 16384
+            assert (first.index, end) != (second.index, second.begin)
+    assert all(len(view) == 16384 for run in told if isinstance(run, BlockRun) for view in run[2])
 
 
 @pytest.mark.parametrize("prefix", [0xFFFFFFFF, 0x80000000, DEFAULT_MAX_MESSAGE_BYTES + 1])
