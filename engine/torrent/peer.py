@@ -21,6 +21,7 @@ from engine.swarm.hole_punching import Acquaintance
 from engine.swarm.peer_list import PeerSource
 from engine.swarm.pex_exchange import Hearing, Telling
 from engine.swarm.request_queue import RequestQueue
+from engine.swarm.upload_queue import UploadQueue
 from engine.swarm.uptake import Uptake
 from engine.torrent.slabs import FIRST_BATCH
 from engine.wire import encoder
@@ -122,8 +123,8 @@ class Peer:
         self.had_at_first = 0
         """Pieces that they had when they came."""
         self.queue = RequestQueue(now)
-        self.uploads: dict[Request, None] = {}
-        """What they asked of us and we have not sent, oldest first; asking twice is asking once."""
+        self.uploads: UploadQueue[Request] = UploadQueue()
+        """What they asked of us and we have not sent."""
         self.extension: ExtensionHandshake | None = None
         self.granted_fast: frozenset[int] = frozenset()
         """Pieces that we let them ask for while we choke them."""
@@ -190,6 +191,7 @@ class Peer:
                 download.on_block(self, *message)  # type: ignore[misc]
             elif kind is Request:
                 requests.append(message)  # type: ignore[arg-type]
+                continue
             else:
                 if requests:  # a cancel, or not interested, may follow them
                     upload.on_requests(self, requests)

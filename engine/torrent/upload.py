@@ -7,8 +7,7 @@ Request ─► queue (bounded) ─► pump: up to 16 requests ─► slab [heade
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.core.geometry import BLOCK_LENGTH
@@ -21,7 +20,7 @@ from engine.swarm.uptake import WastedTurns
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
 from engine.torrent.slabs import BLOCKS_PER_SLAB, FRAME_LENGTH, SMALL_BATCH, Slab
 from engine.wire import encoder
-from engine.wire.encoder import PIECE_HEADER_LENGTH, pack_piece_header_into
+from engine.wire.encoder import PIECE_HEADER_LENGTH
 from engine.wire.messages import Request
 
 if TYPE_CHECKING:
@@ -171,40 +170,40 @@ class Upload:
     def _choke(self, peer: Peer) -> None:
         peer.choke()
         # With the fast extension every request is answered, be it by a reject (BEP 6).
-        kept = dict.fromkeys(r for r in peer.uploads if r.index in peer.granted_fast)
+        self._reject(peer, peer.uploads.keep(lambda request: request[0] in peer.granted_fast))
+
+    def _reject(self, peer: Peer, requests: Iterable[Request]) -> None:
         if peer.protocol.is_fast:
-            for request in peer.uploads:
-                if request.index not in peer.granted_fast:
-                    peer.send(encoder.reject(*request))
-        peer.uploads = kept
+            for request in requests:
+                peer.send(encoder.reject(*request))
 
     # ── the road ────────────────────────────────────────────────────────────────────────────────
 
-    def on_requests(self, peer: Peer, requests: Iterable[Request]) -> None:
-        """Queue requests, or reject them. Raises ProtocolError for one that can never be served.
-        HOT."""
-        swarm = self._swarm
-        uploads = peer.uploads
-        check = peer.protocol.check_request
-        have = swarm.have
-        has_all = have.is_full
-        room = swarm.facilities.limits.max_request_queue - len(uploads)
+    def on_requests(self, peer: Peer, requests: Sequence[Request]) -> None:
+        """Queue requests, or reject them. Raises ProtocolError if one can never be served. HOT."""
+        peer.protocol.check_requests(requests)
+        room = self._swarm.facilities.limits.max_request_queue - len(peer.uploads)
+        if len(requests) > room or peer.protocol.am_choking or not self._swarm.have.is_full:
+            requests = self._servable(peer, requests, room)
+        peer.uploads.add(requests)
+
+    def _servable(self, peer: Peer, requests: Sequence[Request], room: int) -> list[Request]:
+        """Return those that we serve, and reject the others."""
+        have = self._swarm.have
         may_ask = not peer.protocol.am_choking
+        served: list[Request] = []
+        refused: list[Request] = []
         for request in requests:
-            check(request)
             index = request[0]
-            if room > 0 and (has_all or have[index]) and (may_ask or index in peer.granted_fast):
-                uploads[request] = None
-                room -= 1
-            elif peer.protocol.is_fast:
-                peer.send(encoder.reject(*request))
+            is_allowed = have[index] and (may_ask or index in peer.granted_fast)
+            (served if is_allowed and len(served) < room else refused).append(request)
+        self._reject(peer, refused)
+        return served
 
     def on_cancel(self, peer: Peer, index: int, begin: int, length: int) -> None:
         request = Request(index, begin, length)
-        if request in peer.uploads:
-            del peer.uploads[request]
-            if peer.protocol.is_fast:
-                peer.send(encoder.reject(*request))
+        if peer.uploads.cancel(request):
+            self._reject(peer, (request,))
 
     def pump(self, peer: Peer) -> None:
         """Send what was asked for, as far as the socket, the limits and the page cache allow.
@@ -230,33 +229,27 @@ class Upload:
 
     def _send_batch(self, peer: Peer, quota: int) -> None:
         swarm, uploads = self._swarm, peer.uploads
-        batch = list(islice(uploads, min(peer.batch, max(1, quota // BLOCK_LENGTH))))
-        payload = sum([length for _, _, length in batch])
+        batch = uploads.first(min(peer.batch, max(1, quota // BLOCK_LENGTH)))
+        indexes, begins, lengths = zip(*batch, strict=True)
+        payload = sum(lengths)
         if payload > len(batch) * BLOCK_LENGTH:  # some ask for more than a block at a time
             batch = batch[:1]
-            payload = batch[0].length
+            indexes, begins, lengths = zip(*batch, strict=True)
+            payload = lengths[0]
+        uploads.served(batch)
+        if self._watches_spreading:
+            for index in set(indexes):
+                self.spreading.sent(peer, index)
         size = payload + PIECE_HEADER_LENGTH * len(batch)
         is_small = size <= FRAME_LENGTH * SMALL_BATCH
         frames = -(-size // FRAME_LENGTH)
         slab = Slab(frames) if is_small else swarm.facilities.slabs.acquire()
-        piece_length = swarm.geometry.piece_length
-        at = 0
-        end = start = batch[0][0] * piece_length + batch[0][1]
-        are_neighbours = payload == len(batch) * BLOCK_LENGTH
-        if self._watches_spreading:
-            for index in {request.index for request in batch}:
-                self.spreading.sent(peer, index)
-        for request in batch:
-            del uploads[request]
-            index, begin, length = request
-            pack_piece_header_into(slab.buffer, at, index, begin, length)
-            at += PIECE_HEADER_LENGTH + length
-            are_neighbours = are_neighbours and end == index * piece_length + begin
-            end = index * piece_length + begin + length
+        encoder.pack_piece_headers_into(slab.buffer, indexes, begins, lengths)
         swarm.up.take(size, peer)
         files, view = swarm.files, slab.view[:size]
+        start = _start_of_run(swarm.geometry.piece_length, indexes, begins, lengths)
         try:
-            if are_neighbours:
+            if start is not None:
                 warm = files.read_into_nowait(start, slab.blocks[: len(batch)])
             else:
                 warm = gather(files, swarm.geometry, batch, view, PIECE_HEADER_LENGTH)
@@ -301,3 +294,24 @@ class Upload:
             self._swarm.facilities.slabs.release(slab)
         peer.connection.close(None)
         self._swarm.storage_failed(error)
+
+
+def _start_of_run(
+    piece_length: int,
+    indexes: tuple[int, ...],
+    begins: tuple[int, ...],
+    lengths: tuple[int, ...],
+) -> int | None:
+    """Return where in the torrent whole blocks begin that follow each other; None: they do not."""
+    count = len(lengths)
+    if lengths.count(BLOCK_LENGTH) != count:
+        return None
+    base, offsets = 0, begins
+    if indexes.count(indexes[0]) == count:
+        base = indexes[0] * piece_length
+    else:
+        places = zip(indexes, begins, strict=True)
+        offsets = tuple([index * piece_length + begin for index, begin in places])
+    first = offsets[0]
+    is_run = offsets == tuple(range(first, first + count * BLOCK_LENGTH, BLOCK_LENGTH))
+    return base + first if is_run else None

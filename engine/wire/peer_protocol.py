@@ -7,6 +7,7 @@ Knows nothing of who serves or picks: a legal request may still be refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, assert_never
 
 from engine.core.bitfield import Bitfield
@@ -164,6 +165,24 @@ class PeerProtocol:
             if length > MAX_BLOCK_BYTES:
                 raise ProtocolError(f"request of {length} bytes")
             self._check_span(index, begin, length)
+
+    def check_requests(self, requests: Sequence[Request]) -> None:
+        """What `check_request` does, for many. Raises ProtocolError for the first bad one. HOT."""
+        self.is_opening = False
+        if not requests:
+            return
+        indexes, begins, lengths = zip(*requests, strict=True)
+        longest = max(lengths)
+        # The extremes of an ordinary batch say it for all of it.
+        if (
+            min(lengths) > 0
+            and longest <= MAX_BLOCK_BYTES
+            and max(indexes) < self._last_piece
+            and max(begins) + longest <= self._piece_length
+        ):
+            return
+        for request in requests:
+            self.check_request(request)
 
     def _said_all(self, message: BitfieldMessage | HaveAll | HaveNone) -> bool:
         """Take what the peer has in one go.

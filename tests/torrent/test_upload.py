@@ -254,6 +254,18 @@ async def test_a_large_request_is_one_message(tmp_path: Path) -> None:
         assert await _next_block(visitor) == (2, 0, _content(2, 0, 1))
 
 
+async def test_blocks_of_other_lengths_are_what_was_asked_for(tmp_path: Path) -> None:
+    """Also where they follow each other, and together are as long as whole ones."""
+    async with one_torrent(tmp_path, has=True) as one:
+        visitor = await _customer(one)
+        visitor.send(wire.numbers(wire.REQUEST, 0, 0, BLOCK))
+        await _next_block(visitor)  # the file is open: what follows is read on the loop
+        asked = [(1, 0, BLOCK // 2), (1, BLOCK // 2, PIECE - BLOCK // 2), (2, 5, BLOCK), (3, 0, 9)]
+        visitor.send(b"".join(wire.numbers(wire.REQUEST, *each) for each in asked))
+        for index, begin, length in asked:
+            assert await _next_block(visitor) == (index, begin, _content(index, begin, length))
+
+
 async def test_a_peer_that_leaves_during_a_read_takes_nothing_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

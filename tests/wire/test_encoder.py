@@ -58,6 +58,19 @@ def test_a_piece_header_touches_its_thirteen_bytes_only(
     assert buffer[:offset] + buffer[end:] == b"\xee" * 27
 
 
+@given(st.lists(st.tuples(u32, u32, st.integers(0, 50)), max_size=8))
+def test_headers_of_many_are_those_of_each(blocks: list[tuple[int, int, int]]) -> None:
+    size = sum(encoder.PIECE_HEADER_LENGTH + length for _, _, length in blocks)
+    single, many = bytearray(b"\xee" * size), bytearray(b"\xee" * size)
+    at = 0
+    for index, begin, length in blocks:
+        encoder.pack_piece_header_into(single, at, index, begin, length)
+        at += encoder.PIECE_HEADER_LENGTH + length
+    columns = list(zip(*blocks, strict=True)) or [(), (), ()]
+    encoder.pack_piece_headers_into(many, *columns)
+    assert many == single
+
+
 def test_numbers_that_do_not_fit_are_our_bug() -> None:
     with pytest.raises(struct.error):
         encoder.requests([(0, 0, 1), (-1, 0, 1)])

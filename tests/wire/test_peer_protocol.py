@@ -220,6 +220,24 @@ def test_requests_are_legal_inside_a_piece_and_up_to_the_longest_block(
             protocol().received(Request(index, begin, length))
 
 
+_spans = st.tuples(
+    st.integers(0, 11),
+    st.sampled_from([0, 1, 16384, PIECE - 16384, PIECE - 1]),
+    st.sampled_from([0, 1, LAST, 16384, MAX_BLOCK_BYTES, MAX_BLOCK_BYTES + 1]),
+)
+
+
+@given(st.lists(_spans, max_size=6))
+def test_many_requests_are_legal_if_each_is(spans: list[tuple[int, int, int]]) -> None:
+    requests = [Request(*span) for span in spans]
+    legal = all(GEOMETRY.contains(*span) and span[2] <= MAX_BLOCK_BYTES for span in spans)
+    if legal:
+        protocol().check_requests(requests)
+    else:
+        with pytest.raises(ProtocolError):
+            protocol().check_requests(requests)
+
+
 @pytest.mark.parametrize(
     "span",
     [
