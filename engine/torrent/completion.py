@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from engine.torrent.live import LiveTorrent
 
 _JOB_BYTES = 1024 * 1024
-"""Small pieces go to a disk thread together, so much of them at a time."""
+"""Small pieces go to a disk thread together, so much of them at a time …"""
+_SMALL_BYTES = 256 * 1024
+"""… and those that are no smaller than this by themselves: both threads have work then."""
 
 
 class Completion:
@@ -34,7 +36,8 @@ class Completion:
     def __init__(self, swarm: LiveTorrent, download: Download) -> None:
         self._swarm = swarm
         self._download = download
-        self._most = max(1, _JOB_BYTES // swarm.geometry.piece_length)
+        length = swarm.geometry.piece_length
+        self._most = _JOB_BYTES // length if length < _SMALL_BYTES else 1
         """Pieces that make a job."""
         self._complete: list[int] = []
         """Pieces for the next job; none waits for longer than a turn of the loop."""
