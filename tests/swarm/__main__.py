@@ -169,6 +169,7 @@ async def conduct(
             outcome = await conductor.run(
                 lambda text: console.print(text, highlight=False, soft_wrap=True), shown
             )
+        outcome.faults = _faults(folder)
         passed = _report(outcome, reports, time.monotonic() - began_at)
         if not passed:
             _keep_logs(folder, reports)
@@ -204,6 +205,13 @@ def _report(outcome: Outcome, folder: Path, took_s: float) -> bool:
     word = "passed" if passed else "failed"
     console.print(f"{outcome.scenario.name} {word} in {took_s:.0f} s; report in {folder}/")
     return passed
+
+
+def _faults(folder: Path) -> list[str]:
+    """Members of whom something went wrong that nobody thought of."""
+    return sorted(
+        log.parent.name for log in folder.glob("*/log.txt") if b"Traceback (" in log.read_bytes()
+    )
 
 
 def _keep_logs(folder: Path, reports: Path) -> None:

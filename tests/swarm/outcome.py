@@ -57,6 +57,8 @@ class Outcome:
     samples: list[Sample] = field(default_factory=list)
     events: list[tuple[float, str]] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    """In whose log there is a traceback."""
     notes: list[str] = field(default_factory=list)
     """What about the network is not as asked for, and on what it ran."""
     problem: str = ""
@@ -128,7 +130,7 @@ class Verdict(NamedTuple):
 def judge(outcome: Outcome) -> list[Verdict]:
     """Hold the outcome against everything that the scenario expects."""
     expect = outcome.scenario.expect
-    found = [_all_complete(outcome)]
+    found = [_all_complete(outcome), _no_faults(outcome)]
     for wanted, judged in (
         (expect.complete_by_s is not None, _in_time),
         (expect.is_identical, _identical),
@@ -153,6 +155,11 @@ def _all_complete(outcome: Outcome) -> Verdict:
     if outcome.problem:
         seen += f"; {outcome.problem}"
     return Verdict("everybody complete", not lacking and not outcome.problem, seen)
+
+
+def _no_faults(outcome: Outcome) -> Verdict:
+    faults = outcome.faults
+    return Verdict("no traceback in a log", not faults, _names(faults) if faults else "none")
 
 
 def _in_time(outcome: Outcome, expect: Expect) -> Verdict:

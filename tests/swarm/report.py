@@ -26,6 +26,7 @@ def to_json(outcome: Outcome, verdicts: Sequence[Verdict]) -> str:
         "expectations": [verdict._asdict() for verdict in verdicts],
         "notes": outcome.notes,
         "leaks": outcome.leaks,
+        "faults": outcome.faults,
         "events": [{"at_s": round(at_s, 2), "what": what} for at_s, what in outcome.events],
         "members": [_member(each) for each in outcome.members],
         "samples": [

@@ -76,7 +76,7 @@ def test_overhead_over_utilisation_is_the_ratio() -> None:
 def test_expectations_that_are_met() -> None:
     expect = Expect(complete_by_s=80.0, publisher_copies=1.5, ratio=9.0, riders_slower=1.5)
     verdicts = judge(outcome(expect))
-    assert [verdict.is_met for verdict in verdicts] == [True] * 6
+    assert [verdict.is_met for verdict in verdicts] == [True] * 7
     assert verdicts[-1].seen == "75.0 s / 50.0 s = 1.50"
 
 
@@ -101,12 +101,18 @@ def test_whoever_is_not_complete_is_named() -> None:
     assert verdict.seen == "3 of 4; not peer-2 (25%)"
 
 
-def test_a_wrong_file_and_a_leak_are_failures() -> None:
+def test_a_wrong_file_a_leak_and_a_traceback_are_failures() -> None:
     made = outcome(Expect(no_leak=True))
+    made.faults = ["peer-3"]
     made.members[2].is_identical = False
     made.leaks = ["peer-1: info-hash told to the DHT"]
     met = {verdict.what: verdict.is_met for verdict in judge(made)}
-    assert met == {"everybody complete": True, "identical": False, "nothing leaks": False}
+    assert met == {
+        "everybody complete": True,
+        "no traceback in a log": False,
+        "identical": False,
+        "nothing leaks": False,
+    }
 
 
 def test_who_left_for_good_is_not_waited_for() -> None:
@@ -123,7 +129,7 @@ def test_reports_can_be_read_by_programs() -> None:
     assert document["figures"]["publisher_copies"] == 1.5
     assert document["passed"] is False
     suite = ElementTree.fromstring(report.to_junit(made, verdicts, 80.0))[0]
-    assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
     drawn = ElementTree.fromstring(picture.draw(made))
     lines = [each for each in drawn.iter() if each.tag.endswith("polyline")]
     assert len(lines) == 4
