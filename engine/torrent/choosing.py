@@ -48,6 +48,7 @@ def choose_files(torrent: Torrent, choice: FileChoice | None, facilities: Facili
         torrent.preparation.begin_again()
         return
     if skips_others:
+        torrent.placing += 1
         facilities.spawn(_put_in_place(torrent, facilities))
     if torrent.state is State.DOWNLOADING and torrent.is_finished:
         torrent.wake().on_finished()
@@ -88,4 +89,8 @@ async def _put_in_place(torrent: Torrent, facilities: Facilities) -> None:
     except SeedwrightError as error:
         torrent.fail(error)
         return
+    finally:
+        torrent.placing -= 1
+    if torrent.state is State.DOWNLOADING and torrent.is_finished:
+        torrent.wake().on_finished()
     await take_stamps(torrent, disk)

@@ -123,7 +123,9 @@ class LiveTorrent:
         self.torrent.on_pieces(indexes)
 
     def on_finished(self) -> None:
-        """The last wanted piece is on disk."""
+        """The last wanted piece is on disk; heeded when all of them are in their files."""
+        if self.torrent.placing:
+            return
         self.torrent.on_finished()
         if self.is_closed:
             return

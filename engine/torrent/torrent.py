@@ -65,6 +65,7 @@ class Torrent(Holding):
         "log_lines",
         "magnet",
         "needs_check",
+        "placing",
         "preallocate",
         "preparation",
         "record",
@@ -110,6 +111,8 @@ class Torrent(Holding):
         self.info_hash = summary.info_hash
         self.save_path = save_path
         self.preallocate = preallocate
+        self.placing = 0
+        """Times that what was kept apart is being moved to files that are wanted now."""
         self.state = State.PAUSED
         self.wants_to_run = True
         """What the user asked for; the state may be ERROR all the same."""

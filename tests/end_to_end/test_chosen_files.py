@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from engine.core.file_choice import FileChoice
 from engine.core.file_wishes import FileWishes
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
+from engine.storage.chosen_files import ChosenFiles
 from engine.storage.part_file import part_file_name
 from engine.torrent.lifecycle import State
 from engine.torrent.torrent import Torrent
@@ -102,11 +104,9 @@ async def test_some_files_from_libtorrent_and_then_the_rest(tmp_path: Path) -> N
 
         choose(torrent, normal=("*",))
         await until(session, lambda: torrent.is_complete and torrent.state is State.SEEDING)
-        # The stamps of a download that ends at once may come before the files are in their places.
-        whole = paths(*range(6))
-        await until(session, lambda: names(target) == whole, "the part file went away")
-        await torrent_settled(session, torrent)
+        assert names(target) == paths(*range(6))
         assert_right(target, range(6))
+        await torrent_settled(session, torrent)
         assert torrent.choice is None
         # Nothing was fetched twice but what the end game asks for twice.
         assert torrent.down_rate.total < CONTENT.info.total_length + 4 * PIECE
@@ -115,6 +115,40 @@ async def test_some_files_from_libtorrent_and_then_the_rest(tmp_path: Path) -> N
 async def torrent_settled(session, torrent: Torrent) -> None:  # type: ignore[no-untyped-def]
     """Wait until what was chosen is in its place, and the record says so."""
     await until(session, lambda: bool(torrent.record and torrent.record.is_clean))
+
+
+async def test_it_is_not_complete_before_all_is_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept apart takes longer to come to its file than the rest to be fetched."""
+    moves = threading.Event()
+    gather = ChosenFiles.gather
+
+    def gather_late(files: ChosenFiles) -> None:
+        moves.wait(60)
+        gather(files)
+
+    CONTENT.store(tmp_path / "source")
+    target = tmp_path / "target"
+    async with running() as seeder, running() as session:
+        await seeding(seeder, METAINFO, tmp_path / "source")
+        torrent = await session.add(
+            METAINFO,
+            save_path=target,
+            peers=[endpoint_of(seeder)],
+            wishes=FileWishes(only=("c.mkv", "e.txt")),
+        )
+        await until_state(session, torrent, State.SEEDING)
+        await torrent_settled(session, torrent)
+        monkeypatch.setattr(ChosenFiles, "gather", gather_late)
+        choose(torrent, normal=("*",))
+        await until(session, lambda: torrent.is_complete)
+        assert torrent.state is State.DOWNLOADING
+        moves.set()
+        await until_state(session, torrent, State.SEEDING)
+        assert names(target) == paths(*range(6))
+        assert_right(target, range(6))
+        await torrent_settled(session, torrent)
 
 
 async def test_two_halves_make_a_whole_for_libtorrent(tmp_path: Path) -> None:
