@@ -38,8 +38,7 @@ def test_get_by_a_link_alone(rig: Rig, content: Content) -> None:
 
 def test_get_says_what_it_waits_for_and_can_be_ended(rig: Rig, content: Content) -> None:
     server = rig.begin("get", link_of(content), "--isolated", "--listen", "127.0.0.1:0")
-    said = server.wait_for("no metadata yet: no tracker, and no peer is known")
-    assert "add-peer" in said
+    server.wait_for("no metadata yet: no tracker, and no peer is known")
     done = server.end(signal.SIGINT)
     assert done.code == 130
     assert "stopped before the metadata was there" in done.err
