@@ -19,7 +19,9 @@ COLUMNS = (Column("ID"), Column("NAME", grows=True), Column("SIZE", right=True, 
 
 def _terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((columns, 24)))
+    monkeypatch.setattr(
+        shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((columns, 24))
+    )
 
 
 def test_tables_fit_the_terminal(
