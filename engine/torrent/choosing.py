@@ -48,8 +48,9 @@ def choose_files(torrent: Torrent, choice: FileChoice | None, facilities: Facili
         torrent.preparation.begin_again()
         return
     if skips_others:
-        torrent.placing += 1
-        facilities.spawn(_put_in_place(torrent, facilities))
+        wants_others = bool(skipped_before - _skipped(choice))
+        torrent.placing += wants_others
+        facilities.spawn(_put_in_place(torrent, facilities, wants_others))
     if torrent.state is State.DOWNLOADING and torrent.is_finished:
         torrent.wake().on_finished()
     elif torrent.state is State.SEEDING and not torrent.is_finished:
@@ -72,8 +73,9 @@ def _fit_record(torrent: Torrent, now: float) -> None:
     torrent.record = replace(record, stamps=stamps, is_clean=False, committed_at=now)
 
 
-async def _put_in_place(torrent: Torrent, facilities: Facilities) -> None:
-    """Move what was kept apart to files that are wanted now."""
+async def _put_in_place(torrent: Torrent, facilities: Facilities, wants_others: bool) -> None:
+    """Move what was kept apart to files that are wanted now; if there are any, the torrent is not
+    finished before."""
     live = torrent.live
     disk = facilities.disk
     try:
@@ -90,7 +92,7 @@ async def _put_in_place(torrent: Torrent, facilities: Facilities) -> None:
         torrent.fail(error)
         return
     finally:
-        torrent.placing -= 1
+        torrent.placing -= wants_others
     if torrent.state is State.DOWNLOADING and torrent.is_finished:
         torrent.wake().on_finished()
     await take_stamps(torrent, disk)
