@@ -156,3 +156,10 @@ def test_a_chart_draws_a_bar_for_each_client_that_is_compared() -> None:
 
 def test_a_chart_of_nothing_is_still_a_document() -> None:
     ET.fromstring(chart.draw([], MACHINE))
+
+
+def test_a_chart_has_its_colours_where_nothing_knows_css_variables() -> None:
+    drawn = chart.draw([leg(seedwright=speeds(140), libtorrent=speeds(100))], MACHINE)
+    assert "var(" not in drawn
+    assert "$" not in drawn
+    assert drawn.count(".ours { fill: #") == 2  # for light pages and for dark ones

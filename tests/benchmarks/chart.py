@@ -13,6 +13,7 @@ from html import escape
 from tests.benchmarks.figures import FIGURES, LegResult, spread
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.targets import OURS, Verdict, judge
+from tests.palette import styled
 
 WIDTH = 860
 _LEFT, _RIGHT, _TOP = 210, 130, 84
@@ -27,29 +28,26 @@ _EXPLANATION = (
     "Ratio to libtorrent, in checking and creating to a plain two-thread hash: median of the "
     "rounds, whisker from least to most."
 )
-_STYLE = """
+_STYLE = styled(
+    """
 text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
-  fill: var(--ink); }
-svg { --card: #faf9f6; --line: #dfe3e1; --ink: #23292f; --soft: #56616f; --ours: #0f7564;
-  --other: #9aa7b4; --met: #2f7426; --missed: #b3302f; }
-@media (prefers-color-scheme: dark) {
-  svg { --card: #12161b; --line: #28313c; --ink: #d5dbe3; --soft: #8793a3; --ours: #5cc8b0;
-    --other: #566170; --met: #8fc97a; --missed: #ee8079; }
-}
+  fill: $ink; }
 .title { font-size: 17px; font-weight: 650; }
 .leg { font-weight: 600; }
-.soft { fill: var(--soft); font-size: 11px; }
-.card { fill: var(--card); stroke: var(--line); }
-.grid { stroke: var(--line); }
-.one { stroke: var(--soft); stroke-dasharray: 3 3; }
-.ours { fill: var(--ours); }
-.other { fill: var(--other); }
-.whisker { stroke: var(--ink); stroke-opacity: .65; }
-.value { font-variant-numeric: tabular-nums; }
-.target { stroke: var(--ink); stroke-width: 2; }
-.met { fill: var(--met); }
-.missed { fill: var(--missed); }
+.soft { fill: $soft; font-size: 11px; }
+.card { fill: $card; stroke: $line; }
+.grid { stroke: $line; }
+.one { stroke: $soft; stroke-dasharray: 3 3; }
+.ours { fill: $teal; }
+.other { fill: $grey; }
+.whisker { stroke: $ink; stroke-opacity: .65; }
+.value { font-variant-numeric: tabular-nums; paint-order: stroke; stroke: $card;
+  stroke-width: 4; stroke-linejoin: round; }
+.target { stroke: $ink; stroke-width: 2; }
+.met { fill: $good; }
+.missed { fill: $bad; }
 """
+)
 
 
 def draw(results: Sequence[LegResult], machine: Machine, figure: str = "speed") -> str:
@@ -127,10 +125,11 @@ def _leg(result: LegResult, figure: str, y: int, scale: float, body: list[str]) 
     """Draw one leg at `y`; return where the next one begins."""
     body.append(_text("leg", 24, y + 11, result.leg))
     top = y
+    values: list[str] = []  # drawn last: the mark of a target must not strike one out
     for client in result.rows:
         ratios = result.ratios(client, figure)
         if client != result.reference and ratios:
-            _bar(client, ratios, y, scale, body)
+            values.append(_bar(client, ratios, y, scale, body))
             y += _BAR + _GAP
     for verdict in _targets(result, figure):
         x = _LEFT + min(verdict.target.bound, _MOST) * scale
@@ -139,10 +138,12 @@ def _leg(result: LegResult, figure: str, y: int, scale: float, body: list[str]) 
         body.append(_line("target", x, top - 3, x, top + _BAR + 3))
         text = f"{mark} {sign} {verdict.target.bound:g}"
         body.append(_text(kind, WIDTH - 24, top + 11, text, "end"))
+    body += values
     return y + _LEG_GAP - _GAP
 
 
-def _bar(client: str, ratios: Sequence[float], y: int, scale: float, body: list[str]) -> None:
+def _bar(client: str, ratios: Sequence[float], y: int, scale: float, body: list[str]) -> str:
+    """Draw a bar; return its value."""
     found = spread(ratios)
     length = min(found.middle, _MOST) * scale
     kind = "ours" if client == OURS else "other"
@@ -152,7 +153,7 @@ def _bar(client: str, ratios: Sequence[float], y: int, scale: float, body: list[
     body.append(_text("soft", _LEFT - 10, y + 11, client, "end"))
     body.append(f'<rect class="{kind}" {bar}/>')
     body.append(_line("whisker", low, middle, high, middle))
-    body.append(_text("value", max(high, _LEFT + length) + 8, y + 11, f"{found.middle:.2f}"))
+    return _text("value", max(high, _LEFT + length) + 8, y + 11, f"{found.middle:.2f}")
 
 
 def _wrapped(text: str, letters: int) -> list[str]:

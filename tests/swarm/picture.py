@@ -6,31 +6,28 @@ import math
 from html import escape
 from typing import Final
 
+from tests.palette import styled
 from tests.swarm.outcome import Outcome
 from tests.swarm.report import summary
 
 WIDTH: Final = 860
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 76, 64
 _PLOT_HEIGHT: Final = 320
-_STYLE: Final = """
-svg { --card: #faf9f6; --line: #dfe3e1; --ink: #23292f; --soft: #56616f; --peer: #0f7564;
-  --other: #b3632f; --bad: #b3302f; }
-@media (prefers-color-scheme: dark) {
-  svg { --card: #12161b; --line: #28313c; --ink: #d5dbe3; --soft: #8793a3; --peer: #5cc8b0;
-    --other: #e0a070; --bad: #ee8079; }
-}
+_STYLE: Final = styled(
+    """
 text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
-  fill: var(--ink); }
+  fill: $ink; }
 .title { font-size: 17px; font-weight: 650; }
-.soft { fill: var(--soft); font-size: 11px; }
-.card { fill: var(--card); stroke: var(--line); }
-.grid { stroke: var(--line); }
-.event { stroke: var(--soft); stroke-dasharray: 2 3; }
-.least { stroke: var(--ink); stroke-dasharray: 5 4; }
-.peer { fill: none; stroke: var(--peer); stroke-width: 1.3; stroke-opacity: .55; }
-.other { fill: none; stroke: var(--other); stroke-width: 1.3; stroke-opacity: .75; }
-.hit { fill: none; stroke: var(--bad); stroke-width: 1.3; stroke-opacity: .75; }
+.soft { fill: $soft; font-size: 11px; }
+.card { fill: $card; stroke: $line; }
+.grid { stroke: $line; }
+.event { stroke: $soft; stroke-dasharray: 2 3; }
+.least { stroke: $ink; stroke-dasharray: 5 4; }
+.peer { fill: none; stroke: $teal; stroke-width: 1.3; stroke-opacity: .55; }
+.other { fill: none; stroke: $orange; stroke-width: 1.3; stroke-opacity: .75; }
+.hit { fill: none; stroke: $bad; stroke-width: 1.3; stroke-opacity: .75; }
 """
+)
 
 
 def draw(outcome: Outcome) -> str:
