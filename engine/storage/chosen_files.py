@@ -2,8 +2,10 @@
 
 A piece that a skipped file shares with a wanted one goes to the wanted file, and as a whole to the
 part file; the skipped file's bytes are read from there. A skipped file that is there all the same,
-be it that it was wanted before or that somebody put it there, is used as itself. Invariant: one
-lock is held from the question whether a skipped file is there until its bytes are in their place.
+be it that it was wanted before or that somebody put it there, is used as itself. Invariants: one
+lock is held from the question whether a skipped file is there until its bytes are in their place;
+from the moment on that other files are skipped until `gather` has done its work, what was kept
+apart is read from where it was kept, since the files have holes there.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from engine.storage.backend import FileStamp, WritableView
 from engine.storage.file_map import Span
 from engine.storage.file_pool import FilePool
 from engine.storage.filesystem import TorrentFiles
-from engine.storage.part_file import PartFile, digest_of, part_file_name
+from engine.storage.part_file import NOT_SETTLED, PartFile, digest_of, part_file_name
+from engine.storage.placement import placement_at
 from engine.storage.save_folder import SaveFolder
 
 _LOCK: Final = threading.Lock()
@@ -32,7 +35,7 @@ _LOCK: Final = threading.Lock()
 class ChosenFiles(TorrentFiles):
     """Implements Backend as TorrentFiles does, and is as quick where no file is skipped."""
 
-    __slots__ = ("_parts", "skipped")
+    __slots__ = ("_parts", "_placement")
 
     def __init__(
         self,
@@ -43,23 +46,41 @@ class ChosenFiles(TorrentFiles):
         preallocate: bool = False,
         skipped: Set[int] = frozenset(),
     ) -> None:
-        """`skipped` are the numbers of the files that are not wanted; it may be replaced at any
-        time, and `gather` must then be called."""
+        """`skipped` are the numbers of the files that are not wanted."""
         super().__init__(root, info, pool, preallocate=preallocate)
+        self._parts = PartFile(self._folder, info)
+        self._placement = placement_at(self._folder.full_path(self._parts.path))
         self.skipped = skipped
-        with _LOCK:
-            self._parts = PartFile(self._folder, info)
+
+    @property
+    def skipped(self) -> Set[int]:
+        """May be replaced at any time, for all objects of this torrent at once; `gather` must then
+        be called, when all is written that was handed to a thread before."""
+        return self._placement.choice[1]
+
+    @skipped.setter
+    def skipped(self, files: Set[int]) -> None:
+        self._placement.choose(files)
 
     # ── Backend ─────────────────────────────────────────────────────────────────────────────────
 
     def write(self, offset: int, views: Sequence[WritableView]) -> None:
         """See Backend. While files are skipped these must be whole pieces. HOT."""
-        absent = self._keep_apart(offset, views) if self.skipped else None
-        if not absent:
-            super().write(offset, views)
-            return
-        spans = self._cut(offset, views)
-        self._write_spans(each for each in spans if each[0].file not in absent)
+        era, skipped = self._placement.begin()
+        try:
+            absent = self._keep_apart(offset, views, era, skipped) if skipped else None
+            if not absent:
+                super().write(offset, views)
+                return
+            spans = self._cut(offset, views)
+            self._write_spans(each for each in spans if each[0].file not in absent)
+        finally:
+            self._placement.end(era)
+
+    def read_into_nowait(self, offset: int, views: Sequence[WritableView]) -> bool:
+        """See Backend. HOT."""
+        # Where the bytes are must be looked up first, and that waits.
+        return self._placement.is_settled and super().read_into_nowait(offset, views)
 
     def stamps(self) -> list[FileStamp | None]:
         """See Backend. While files are skipped there is one more, of the part file."""
@@ -93,22 +114,36 @@ class ChosenFiles(TorrentFiles):
 
     def gather(self) -> None:
         """Put what the part file has of files that are wanted now to where it belongs, and forget
-        what is needed no more. Cheap where there is nothing to do. Raises StorageError."""
-        digest = digest_of(self.skipped)
+        what is needed no more. Cheap where there is nothing to do. If something else is chosen
+        meanwhile it ends: what that needs is done by its own. Raises StorageError."""
+        era, skipped = self._placement.choice
         with self._translating("reading", self._parts.path), _LOCK:
-            if self._parts.is_settled(digest):
+            if self._is_settled(era, skipped):
                 return
             pieces = self._parts.pieces()
+            self._parts.settled(NOT_SETTLED)
         for piece in pieces:
             with _LOCK:
+                if self._placement.choice[0] != era:
+                    return
                 self._gather_piece(piece)
         with self._translating("writing", self._parts.path), _LOCK:
-            self._parts.settled(digest)
+            if self._placement.settle(era):
+                self._parts.settled(digest_of(skipped))
+
+    def _is_settled(self, era: int, skipped: Set[int]) -> bool:
+        """True if all is in its place for these files; the lock is held. Raises bare OSError."""
+        placement = self._placement
+        if placement.is_settled:
+            return placement.choice[0] == era
+        return self._parts.is_settled(digest_of(skipped)) and placement.settle(era)
 
     def _gather_piece(self, piece: int) -> None:
         start = piece * self._info.piece_length
         content = memoryview(bytearray(self._info.geometry.piece_size(piece)))
         with self._translating("reading", self._parts.path):
+            if not self._parts.keeps(piece):
+                return  # another gathering was here
             self._parts.read(start, content)
         digest = hashlib.sha1(content, usedforsecurity=False).digest()
         is_needed = False
@@ -141,37 +176,69 @@ class ChosenFiles(TorrentFiles):
     def _is_absent(self, file: int) -> bool:
         return file in self.skipped and self._stamp(file) is None
 
-    def _keep_apart(self, offset: int, views: Sequence[WritableView]) -> Set[int]:
+    def _keep_apart(
+        self, offset: int, views: Sequence[WritableView], era: int, skipped: Set[int]
+    ) -> Set[int]:
         """Keep pieces apart that have bytes of absent files; return those files."""
-        touched = self._map.walk(offset, sum(map(len, views)))
-        skipped = [span.file for span in touched if not span.is_pad and span.file in self.skipped]
-        if not skipped:
+        places: list[tuple[int, Span]] = []
+        at = offset
+        for span in self._map.walk(offset, sum(map(len, views))):
+            if not span.is_pad and span.file in skipped:
+                places.append((at, span))
+            at += span.length
+        if not places:
             return frozenset()
         with _LOCK:
-            absent = {file for file in skipped if self._is_absent(file)}
+            absent = {file for file in {span.file for _, span in places} if not self._stamp(file)}
             if absent:
+                length = self._info.piece_length
+                pieces = {
+                    piece
+                    for at, span in places
+                    if span.file in absent
+                    for piece in range(at // length, (at + span.length - 1) // length + 1)
+                }
                 with self._translating("writing", self._parts.path):
-                    self._parts.write(offset, views, digest_of(self.skipped))
+                    digest = digest_of(skipped) if self._is_settled(era, skipped) else NOT_SETTLED
+                    for view in views:
+                        if not pieces.isdisjoint(self._pieces_in(offset, len(view))):
+                            self._parts.write(offset, [view], digest)
+                        offset += len(view)
         return absent
 
+    def _pieces_in(self, offset: int, size: int) -> range:
+        length = self._info.piece_length
+        return range(offset // length, (offset + size - 1) // length + 1)
+
     def _read_span(self, span: Span, parts: list[WritableView]) -> None:
-        if self.skipped and self._is_absent(span.file) and self._read_apart(span, parts):
+        placement = self._placement
+        if (placement.choice[1] or not placement.is_settled) and self._read_apart(span, parts):
             return
         super()._read_span(span, parts)
 
     def _read_apart(self, span: Span, parts: list[WritableView]) -> bool:
-        """Read a span of an absent file; False if it is there, or wanted, after all."""
+        """Read a span of which something may be kept apart; False if it is in its file."""
+        era, skipped = self._placement.choice
         entry = self._info.files[span.file]
         with _LOCK, self._translating("reading", span.file):
-            if not self._is_absent(span.file):
+            is_absent = self._is_absent(span.file)
+            if self._is_settled(era, skipped) and not is_absent:
                 return False
             offset = entry.offset + span.offset
             for part in parts:
-                self._parts.read(offset, memoryview(part))
+                for piece, begin, view in self._parts.by_piece(offset, memoryview(part)):
+                    at = piece * self._info.piece_length + begin
+                    if is_absent or self._parts.keeps(piece):
+                        self._parts.read(at, view)
+                    else:
+                        place = Span(span.file, at - entry.offset, len(view), False)
+                        super()._read_span(place, [view])
                 offset += len(part)
         return True
 
     def _next_data_of(self, span: Span) -> int:
+        if not self._placement.is_settled:
+            return 0
         if not self.skipped or not self._is_absent(span.file):
             return super()._next_data_of(span)
         start = self._info.files[span.file].offset + span.offset

@@ -6,10 +6,10 @@ served; but the skipped file must not be made for it. So the whole piece is kept
 
     header: magic, piece length, digest │ slot │ slot │ …      slot: piece + 1 (0 = free), piece
 
-The digest is that of the skipped files for which all was last put in its place. Invariants: the
-head of a slot is written after its bytes, so that a kill loses a piece at most; the file goes away
-with its last slot. It is opened anew each time, since that is seldom. Raises bare OSError:
-chosen_files.py translates, and decides what goes here.
+The digest is that of the skipped files for which all that is kept here was put in its place; none
+while that is under way. Invariants: the head of a slot is written after its bytes, so that a kill
+loses a piece at most; the file goes away with its last slot. It is opened anew each time, since
+that is seldom. Raises bare OSError: chosen_files.py translates, and decides what goes here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import hashlib
 import os
 import stat
 import struct
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from weakref import WeakValueDictionary
 
@@ -33,6 +34,8 @@ _HEADER = struct.Struct("<8sQ8s")
 _SLOT = struct.Struct("<Q")
 _MAGIC = b"SWparts1"
 _DIGEST_BYTES = 8
+NOT_SETTLED = bytes(_DIGEST_BYTES)
+"""Stands for a digest while something that is kept here may belong elsewhere."""
 
 
 class _Index:
@@ -47,6 +50,7 @@ class _Index:
 
 
 _INDEXES: WeakValueDictionary[str, _Index] = WeakValueDictionary()
+_INDEXES_LOCK = threading.Lock()
 
 
 def part_file_name(info_hash: InfoHash) -> str:
@@ -72,7 +76,8 @@ class PartFile:
         self._folder = folder
         self._geometry = info.geometry
         self._path = (part_file_name(info.info_hash),)
-        self._index = _INDEXES.setdefault(folder.full_path(self._path), _Index())
+        with _INDEXES_LOCK:
+            self._index = _INDEXES.setdefault(folder.full_path(self._path), _Index())
 
     @property
     def _slots(self) -> dict[int, int]:
@@ -95,6 +100,12 @@ class PartFile:
             return sorted(self._slots)
         return []
 
+    def keeps(self, piece: int) -> bool:
+        """True if this piece is here."""
+        with contextlib.suppress(FileNotFoundError), self._open(writable=False):
+            return piece in self._slots
+        return False
+
     def is_settled(self, digest: bytes) -> bool:
         """True if there is nothing to put in its place for these skipped files."""
         with contextlib.suppress(FileNotFoundError), self._open(writable=False) as fd:
@@ -102,22 +113,26 @@ class PartFile:
         return True
 
     def settled(self, digest: bytes) -> None:
-        """Note that all is in its place for these skipped files."""
+        """Note that all is in its place for these skipped files; with NOT_SETTLED for none."""
         with contextlib.suppress(FileNotFoundError):
             self._folder.lstat(self._path)
             with self._open(writable=True) as fd:
                 write_all(fd, 0, [memoryview(self._header(digest))])
 
     def write(self, offset: int, views: Sequence[WritableView], digest: bytes) -> None:
-        """Keep whole pieces; `digest` is that of the skipped files, for a file that is new."""
+        """Keep whole pieces. `digest` is that of the skipped files if for them all else that is
+        here is in its place, else NOT_SETTLED."""
         stamp = self.stamp()
         if is_new := stamp is None or not stamp.size_bytes:
             self._index.inode = 0  # a new file may get the number of the one that was here
         with self._open(writable=True) as fd:
+            header = self._header(digest)
             if is_new:
-                write_all(fd, 0, [memoryview(self._header(digest))])
+                write_all(fd, 0, [memoryview(header)])
+            elif os.pread(fd, _HEADER.size, 0) != header:
+                write_all(fd, 0, [memoryview(self._header(NOT_SETTLED))])
             for view in views:
-                for piece, begin, part in self._by_piece(offset, memoryview(view)):
+                for piece, begin, part in self.by_piece(offset, memoryview(view)):
                     self._keep(fd, piece, begin, part)
                 offset += len(view)
 
@@ -132,12 +147,12 @@ class PartFile:
     def read(self, offset: int, view: memoryview) -> None:
         """Fill the view. Raises FileNotFoundError where a piece is not kept here."""
         with self._open(writable=False) as fd:
-            for piece, begin, part in self._by_piece(offset, view):
+            for piece, begin, part in self.by_piece(offset, view):
                 if piece not in self._slots:
                     raise FileNotFoundError(errno.ENOENT, "it is skipped, and was not kept")
                 at = self._start(self._slots[piece]) + _SLOT.size + begin
-                got = os.preadv(fd, (part,), at)
-                part[got:] = bytes(len(part) - got)  # a slot that was never filled to its end
+                if os.preadv(fd, (part,), at) != len(part):
+                    raise OSError(errno.ENXIO, "the part file was cut short")
 
     def forget(self, piece: int) -> None:
         """Free the slot of a piece; with the last one the file goes."""
@@ -166,6 +181,15 @@ class PartFile:
         with contextlib.suppress(FileNotFoundError), self._open(writable=False) as fd:
             os.fdatasync(fd)
 
+    def by_piece(self, offset: int, view: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+        """Cut a view at the borders of pieces: (piece, begin in it, view)."""
+        while view:
+            piece, begin = divmod(offset, self._geometry.piece_length)
+            part = view[: self._geometry.piece_length - begin]
+            yield piece, begin, part
+            offset += len(part)
+            view = view[len(part) :]
+
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
     def _header(self, digest: bytes) -> bytes:
@@ -187,15 +211,6 @@ class PartFile:
 
     def _start(self, slot: int) -> int:
         return _HEADER.size + slot * self._slot_size
-
-    def _by_piece(self, offset: int, view: memoryview) -> Iterator[tuple[int, int, memoryview]]:
-        """Cut a view at the borders of pieces: (piece, begin in it, view)."""
-        while view:
-            piece, begin = divmod(offset, self._geometry.piece_length)
-            part = view[: self._geometry.piece_length - begin]
-            yield piece, begin, part
-            offset += len(part)
-            view = view[len(part) :]
 
     @contextlib.contextmanager
     def _open(self, *, writable: bool) -> Iterator[int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 
 from engine.core.file_choice import FileChoice
 from engine.errors import StorageMissingError
+from engine.storage import chosen_files
 from engine.storage.chosen_files import ChosenFiles, remove_part_file
 from engine.storage.file_pool import FilePool
-from engine.storage.part_file import part_file_name
+from engine.storage.part_file import PartFile, part_file_name
 from tests.storage.torrents import Layout, Sample, sample
 
 PIECE = 1000
@@ -107,6 +110,157 @@ def test_a_gathering_that_was_cut_short_is_done_by_the_next(tmp_path: Path, pool
     assert third.stamps() == stamps, "with nothing to do nothing is touched"
 
 
+def kept_apart(folder: Path, pool: FilePool, skipped: set[int]) -> ChosenFiles:
+    """Files of which all pieces were written but the first."""
+    files = ChosenFiles(folder, CONTENT.info, pool, skipped=skipped)
+    for piece in range(1, CONTENT.info.geometry.piece_count):
+        put(files, CONTENT, piece)
+    return files
+
+
+def test_until_it_is_gathered_what_was_kept_apart_is_read_from_there(
+    tmp_path: Path, pool: FilePool
+) -> None:
+    """Also where the file that it belongs to is made by what is written meanwhile."""
+    files = kept_apart(tmp_path, pool, {0})
+    files.skipped = frozenset()
+    assert get(files, CONTENT, 1) == CONTENT.piece(1)
+    put(files, CONTENT, 0)
+    assert (tmp_path / "t/a").stat().st_size == 1500, "it has a hole now"
+    assert get(files, CONTENT, 1) == CONTENT.piece(1)
+    assert not files.read_into_nowait(1000, [bytearray(500)]), "that would be the hole"
+    whole = bytearray(len(CONTENT.data))
+    files.read_into(0, [whole])
+    assert whole == CONTENT.data
+    assert get(ChosenFiles(tmp_path, CONTENT.info, pool), CONTENT, 1) == CONTENT.piece(1)
+    files.gather()
+    assert get(files, CONTENT, 1) == CONTENT.piece(1)
+    assert files.read_into_nowait(1000, [bytearray(500)])
+    assert PART not in names(tmp_path)
+
+
+class _Turns:
+    """A lock; somebody else does `meanwhile`, all of it, before it is taken the `turn`th time."""
+
+    def __init__(self, turn: int, meanwhile: Callable[[], None]) -> None:
+        self._lock = threading.Lock()
+        self._left = turn
+        self._meanwhile = meanwhile
+
+    def __enter__(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._meanwhile()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@pytest.mark.parametrize("turn", range(1, 5))
+def test_two_may_gather_at_once(
+    turn: int, tmp_path: Path, pool: FilePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they do when files are chosen several times quickly."""
+    files = kept_apart(tmp_path, pool, {0, 3})
+    files.skipped = frozenset()
+    monkeypatch.setattr(chosen_files, "_LOCK", _Turns(turn, files.gather))
+    files.gather()
+    assert get(files, CONTENT, 1) == CONTENT.piece(1)
+    assert PART not in names(tmp_path)
+
+
+@pytest.mark.parametrize("turn", range(1, 5))
+def test_to_and_fro_while_it_is_gathered(
+    turn: int, tmp_path: Path, pool: FilePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is chosen last holds, also when it is what was chosen before the last."""
+    content = sample([Layout("a", 1500), Layout("b", 1000), Layout("c", 1600)], PIECE)
+    part = tmp_path / part_file_name(content.info.info_hash)
+    files = ChosenFiles(tmp_path, content.info, pool, skipped={0})
+    put(files, content, 1)
+    files.skipped = {0, 2}
+    files.gather()
+    put(files, content, 2)
+
+    def change() -> None:
+        files.skipped = {0}
+
+    files.skipped = {2}
+    monkeypatch.setattr(chosen_files, "_LOCK", _Turns(turn, change))
+    files.gather()
+    for skipped in ({2}, {0, 2}, {2}, {0}, frozenset[int]()):
+        for piece in (1, 2):
+            assert get(files, content, piece) == content.piece(piece)
+        files.skipped = skipped
+        for piece in (1, 2):
+            assert get(files, content, piece) == content.piece(piece)
+        files.gather()
+    assert not part.exists()
+
+
+def test_who_writes_by_an_earlier_choice_spoils_nothing(
+    tmp_path: Path, pool: FilePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was wanted when a write began, is skipped now, and what it shares is kept apart."""
+    files = ChosenFiles(tmp_path, CONTENT.info, pool)
+    write_spans = ChosenFiles._write_spans
+
+    def late(self: ChosenFiles, spans: object) -> None:
+        monkeypatch.setattr(ChosenFiles, "_write_spans", write_spans)
+        files.skipped = {0}
+        put(files, CONTENT, 1)
+        files.gather()
+        self._write_spans(spans)  # type: ignore[arg-type]
+        assert (tmp_path / "t/a").exists()
+        assert get(files, CONTENT, 1) == CONTENT.piece(1)
+
+    monkeypatch.setattr(ChosenFiles, "_write_spans", late)
+    put(files, CONTENT, 0)
+    files.gather()
+    assert get(files, CONTENT, 1) == CONTENT.piece(1)
+    assert (tmp_path / "t/a").read_bytes() == CONTENT.content_of(0)
+
+
+def test_a_choice_in_the_middle_of_a_write_loses_no_bytes(
+    tmp_path: Path, pool: FilePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept apart for the choice before is put in its place for the one that holds."""
+    files = ChosenFiles(tmp_path, CONTENT.info, pool, skipped={0})
+    write = PartFile.write
+
+    def late(self: PartFile, *what: object) -> None:
+        files.skipped = frozenset()
+        write(self, *what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PartFile, "write", late)
+    put(files, CONTENT, 1)
+    assert get(files, CONTENT, 1) == CONTENT.piece(1)
+    files.gather()
+    assert get(files, CONTENT, 1) == CONTENT.piece(1)
+    assert names(tmp_path) == {"t/a", "t/b"}
+
+
+def test_of_many_pieces_those_are_kept_apart_that_are_shared(
+    tmp_path: Path, pool: FilePool
+) -> None:
+    content = sample([Layout("a", 20_000), Layout("b", 100)], PIECE)
+    files = ChosenFiles(tmp_path, content.info, pool, skipped={1})
+    files.write(0, [bytearray(content.piece(piece)) for piece in range(21)])
+    part = tmp_path / part_file_name(content.info.info_hash)
+    assert part.stat().st_size < 2 * PIECE
+    assert get(files, content, 20) == content.piece(20)
+    assert (tmp_path / "t/a").read_bytes() == content.content_of(0)
+
+
+def test_a_part_file_that_others_cut_short_gives_no_zeros(tmp_path: Path, pool: FilePool) -> None:
+    files = ChosenFiles(tmp_path, CONTENT.info, pool, skipped={0})
+    put(files, CONTENT, 1)
+    os.truncate(tmp_path / PART, 500)
+    with pytest.raises(StorageMissingError, match="cut short"):
+        get(files, CONTENT, 1)
+
+
 def test_deleting_takes_the_part_file_along(tmp_path: Path, pool: FilePool) -> None:
     for skipped in ({0}, set[int]()):
         files = ChosenFiles(tmp_path, CONTENT.info, pool, skipped={0})
@@ -137,6 +291,7 @@ def stories(draw: st.DrawFn) -> tuple[Sample, list[tuple[str, object]]]:
         st.tuples(st.just("write"), pieces),
         st.tuples(st.just("write"), pieces),
         st.tuples(st.just("choose"), levels.map(bytes)),
+        st.tuples(st.just("gather"), st.none()),
         st.tuples(st.just("restart"), st.none()),
     )
     return content, draw(st.lists(step, max_size=25))
@@ -153,10 +308,10 @@ def test_whatever_is_chosen_when_what_was_written_is_read(
     with tempfile.TemporaryDirectory() as name:
         folder, pool = Path(name), FilePool(3)
         skipped: frozenset[int] = frozenset()
-        ever_wanted: set[int] = set(real)
         files = ChosenFiles(folder, info, pool, skipped=skipped)
         have: set[int] = set()
         made: set[int] = set()
+        is_gathered = True
         for what, value in steps:
             if what == "write":
                 assert isinstance(value, int)
@@ -169,18 +324,19 @@ def test_whatever_is_chosen_when_what_was_written_is_read(
                 choice = FileChoice.of(info, value)
                 skipped = choice.skipped if choice else frozenset()
                 files.skipped = skipped
-                files.gather()
-                made |= {n for p in have for n in files.file_map.files_of(p) if n in real} - skipped
-                ever_wanted |= set(real) - skipped
+                is_gathered = False
             else:
-                pool.invalidate(files)
-                files = ChosenFiles(folder, info, pool, skipped=skipped)
+                if what == "restart":
+                    pool.invalidate(files)
+                    files = ChosenFiles(folder, info, pool, skipped=skipped)
                 files.gather()
+                is_gathered = True
+                made |= {n for p in have for n in files.file_map.files_of(p) if n in real} - skipped
             for piece in have:
                 assert get(files, content, piece) == content.piece(piece)
             on_disk = {n for n in real if folder.joinpath(*info.files[n].path).exists()}
             assert on_disk == made
             part = folder / part_file_name(info.info_hash)
-            if not skipped:
+            if is_gathered and not skipped:
                 assert not part.exists()
         pool.close()

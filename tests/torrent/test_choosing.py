@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from engine.core.file_choice import FileChoice
 from engine.core.file_wishes import FileWishes
 from engine.core.metainfo import Metainfo
 from engine.errors import InputError
+from engine.storage.chosen_files import ChosenFiles
 from engine.torrent.lifecycle import State
 from tests.end_to_end.rig import running, until, until_state
 from tests.fakes import scripted_peer as wire
@@ -53,6 +57,76 @@ async def test_nothing_wanted_is_finished_and_more_goes_on(tmp_path: Path) -> No
         peer.send(wire.frame(wire.UNCHOKE))
         await one.until(lambda: one.known().queue.outstanding)
         assert {index for index, _ in one.known().queue.outstanding} <= set(range(4, 9))
+
+
+async def test_peers_get_what_is_on_its_way_to_a_file_that_is_wanted_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that file is there already, with a hole for it."""
+    may_gather = threading.Event()
+    gather = ChosenFiles.gather
+
+    def late(files: ChosenFiles) -> None:
+        may_gather.wait(60)
+        gather(files)
+
+    async with one_torrent(tmp_path, content=CONTENT) as one:
+        one.torrent.choose(choice(0, 0, 1))
+        giver = await one.visitor(0, has=ALL)
+        giver.send(wire.frame(wire.UNCHOKE))
+        asked = [(await giver.until(wire.REQUEST)).numbers for _ in range(3)]
+        giver.send(*(one.block(*request) for request in asked))
+        await one.until(lambda: one.torrent.have.count == 2)
+        monkeypatch.setattr(ChosenFiles, "gather", late)
+        try:
+            one.torrent.choose(choice(0, 1, 1))
+            giver = await one.visitor(1, has=ALL)
+            giver.send(wire.frame(wire.UNCHOKE))
+            for _ in range(2):
+                giver.send(one.block(*(await giver.until(wire.REQUEST)).numbers))
+            await one.until((tmp_path / "t/b").exists)
+            taker = await one.visitor(2)
+            taker.send(wire.frame(wire.INTERESTED))
+            await taker.until(wire.UNCHOKE)
+            for begin in (0, BLOCK):
+                taker.send(wire.numbers(wire.REQUEST, 8, begin, BLOCK))
+                payload = (await taker.until(wire.PIECE)).payload
+                assert payload[8:] == CONTENT.piece(8)[begin : begin + BLOCK]
+        finally:
+            may_gather.set()
+
+
+async def test_many_changes_of_mind_in_a_row(tmp_path: Path) -> None:
+    """While pieces are kept apart, moved and written: nothing fails, and all comes to its place."""
+    content = sample([Layout(f"{n:02}", PIECE + 7) for n in range(40)], PIECE)
+    rng = random.Random(5)
+    async with one_torrent(tmp_path, content=content) as one:
+        giver = await one.visitor(has=b"\xff" * 5 + b"\x80")
+        giver.send(wire.frame(wire.UNCHOKE))
+
+        async def give() -> None:
+            async for said in giver.messages():
+                if said.id == wire.REQUEST:
+                    giver.send(one.block(*said.numbers))
+                    levels = bytes(rng.randint(0, 1) for _ in content.info.files)
+                    one.torrent.choose(FileChoice.of(content.info, levels))
+
+        giving = asyncio.create_task(give())
+        await one.until(lambda: one.torrent.have.count > 30)
+        giving.cancel()
+        giver.send(wire.frame(wire.CHOKE))
+        have = set(one.torrent.have)
+        one.torrent.choose(None)
+        await one.until(lambda: not one.torrent.placing)
+        await one.session.facilities.disk.settle()
+        assert not one.torrent.error
+        data = bytearray(content.info.total_length)
+        for file in content.info.files:
+            path = tmp_path.joinpath(*file.path)
+            if path.exists():
+                data[file.offset : file.end] = path.read_bytes()
+        for index in have:
+            assert data[index * PIECE :][: len(content.piece(index))] == content.piece(index)
 
 
 async def test_a_choice_while_it_is_checked_or_paused(tmp_path: Path) -> None:
