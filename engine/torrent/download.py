@@ -230,6 +230,9 @@ class Download:
             return
         receipt = self.picker.received(peer, index, begin, length)
         if not receipt.accepted:
+            if length != self._swarm.geometry.block_size(index, begin // BLOCK_LENGTH):
+                # Nobody waits for it any more, and nobody else would be asked for it.
+                raise ProtocolError(f"{peer.connection.remote} sent {length} bytes of a block")
             return
         buffer = self._buffers[index] or self._lend(index)
         buffer[begin : begin + length] = view

@@ -190,3 +190,21 @@ async def test_nothing_is_asked_of_who_chokes_or_has_nothing(tmp_path: Path) -> 
             visitor = (choking, empty)[number]
             assert await visitor.is_alive()
             assert not one.known(number).queue.outstanding
+
+
+@pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK + 1, PIECE])
+async def test_a_block_of_another_length_than_was_asked_for_is_an_offence(
+    length: int, tmp_path: Path
+) -> None:
+    """Else nobody would be asked for it again while that peer stays."""
+    async with one_torrent(tmp_path) as one:
+        liar = await one.visitor(0, has=bits(3))
+        liar.send(wire.frame(wire.UNCHOKE))
+        for _ in range(2):
+            await liar.until(wire.REQUEST)
+        liar.send(wire.piece(3, 0, CONTENT.piece(3)[:length]))
+        await liar.hangup()
+        honest = await one.visitor(1, has=bits(3))
+        honest.send(wire.frame(wire.UNCHOKE))
+        await _serve(one, honest, most=2)
+        await one.until(lambda: one.torrent.have.count == 1)
