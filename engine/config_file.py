@@ -1,7 +1,7 @@
 """The configuration file: TOML, read whole and replaced whole.
 
 Invariant: at every moment the file is the old one or the new one, never half of one, and a key that
-this version does not know survives a change. Comments do not: tomli-w writes values only. It must
+this version does not know survives a change, as do comments and the order of what is there. It must
 not know what a setting means; settings.py checks.
 """
 
@@ -12,9 +12,9 @@ import contextlib
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiofiles
 import aiofiles.os
@@ -48,19 +48,26 @@ def default_config_path(environ: Mapping[str, str]) -> Path:
 async def read_config(path: Path, *, must_exist: bool = False) -> Table:
     """Return what the file says; a file that is not there says nothing unless it `must_exist`.
     Raises SettingsError: unreadable, too large, no TOML."""
+    _, table = await _read(path, must_exist=must_exist)
+    return table
+
+
+async def _read(path: Path, *, must_exist: bool = False) -> tuple[str, Table]:
+    """Return the text and what it says."""
     try:
         async with aiofiles.open(path, "rb") as file:
             data = await file.read(MAX_CONFIG_BYTES + 1)
     except FileNotFoundError as error:
         if must_exist:
             raise SettingsError(f"there is no configuration file {path}") from error
-        return {}
+        return "", {}
     except OSError as error:
         raise SettingsError(f"reading {path}: {error.strerror or error}") from error
     if len(data) > MAX_CONFIG_BYTES:
         raise SettingsError(f"{path} has more than {MAX_CONFIG_BYTES} bytes")
     try:
-        return tomllib.loads(data.decode())
+        text = data.decode()
+        return text, tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is no TOML: {error}") from error
 
@@ -93,10 +100,9 @@ async def read_secrets(files: Mapping[str, str]) -> dict[str, str]:
     return secrets
 
 
-async def write_config(path: Path, table: Mapping[str, Any]) -> None:
+async def write_config(path: Path, text: str) -> None:
     """Replace the file (the target of a symlink, not the link), keeping its permissions; a new one
     is private. Raises SettingsError."""
-    text = tomli_w.dumps(table)
     try:
         target = Path(await asyncio.to_thread(os.path.realpath, path))
         await aiofiles.os.makedirs(target.parent, exist_ok=True)
@@ -122,7 +128,8 @@ async def write_config(path: Path, table: Mapping[str, Any]) -> None:
 async def change_config(path: Path, values: Mapping[str, object]) -> None:
     """Set `section.key`s in the file to values as settings.py takes them; None takes one out. What
     else is there stays. Raises SettingsError, and then nothing was changed."""
-    table = await read_config(path)
+    text, table = await _read(path)
+    changes: list[_Change] = []
     for key, value in values.items():
         section, _, name = key.partition(".")
         group = table.setdefault(section, {})
@@ -135,4 +142,37 @@ async def change_config(path: Path, values: Mapping[str, object]) -> None:
         else:
             check(key, value, Origin(Layer.FILE, str(path)))
             group[name] = str(value) if isinstance(value, Path) else value
-    await write_config(path, table)
+        changes.append((section, name, group.get(name)))
+    await write_config(path, _edited(text, changes, table) or tomli_w.dumps(table))
+
+
+_Change: TypeAlias = tuple[str, str, Any]
+"""Section, name, value or None."""
+
+
+def _edited(text: str, changes: Sequence[_Change], table: Table) -> str | None:
+    """Change what somebody wrote, comments and all, so that it says `table`; None where that cannot
+    be done, or nobody wrote anything."""
+    import tomlkit  # what only reads settings need not wait for it
+    from tomlkit.exceptions import TOMLKitError
+
+    if not text.strip():
+        return None
+    try:
+        document = tomlkit.parse(text)
+        for section, name, value in changes:
+            if value is not None:
+                document.setdefault(section, tomlkit.table())[name] = value
+            elif section in document:
+                group = document[section]
+                group.pop(name, None)
+                if not group and "#" not in group.as_string():
+                    del document[section]
+        text = document.as_string()
+        said = tomllib.loads(text)
+    except (TOMLKitError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    # A section of nothing but comments says nothing.
+    for section in {section for section, *_ in changes if said.get(section) == {}}:
+        del said[section]
+    return text if said == table else None

@@ -55,6 +55,66 @@ async def test_what_is_unknown_survives_a_change(
     assert os.listdir(tmp_path) == ["config.toml"]
 
 
+_BY_HAND = """\
+# How the box at home is set up.   by hand
+
+network = { listen = "0.0.0.0:6881" }  # what the router forwards
+
+[transfer]
+# At night more would do.
+up_limit   = "2MiB/s"   # of 3
+
+[engines]  # others
+box = 'ssh://me@box.example'
+"of tomorrow" = [
+  1,  # one
+  2,
+]
+
+[storage]
+# save_path = "/srv"
+preallocate = true
+"""
+
+
+async def test_what_somebody_wrote_keeps_its_comments_and_its_order(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(_BY_HAND)
+    await change_config(path, {"transfer.up_limit": "1MiB/s", "engines.box": None})
+    changed = _BY_HAND.replace('"2MiB/s"', '"1MiB/s"').replace("box = 'ssh://me@box.example'\n", "")
+    assert path.read_text() == changed
+    await change_config(path, {"transfer.down_limit": 5, "network.isolated": True})
+    assert (await read_config(path))["network"] == {"listen": "0.0.0.0:6881", "isolated": True}
+    text = path.read_text()
+    assert text.count("#") == changed.count("#")
+    await change_config(path, {"transfer.down_limit": None, "network.isolated": None})
+    await change_config(path, {"storage.preallocate": None})
+    text = path.read_text()
+    assert text.endswith('[storage]\n# save_path = "/srv"\n'), "a comment is kept with its section"
+    assert "storage" not in {key for key, value in (await read_config(path)).items() if value}
+
+
+async def test_ends_of_lines_stay_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"# dos\r\n[transfer]\r\nup_limit = 5\r\n")
+    await change_config(path, {"transfer.up_limit": 7})
+    assert path.read_bytes() == b"# dos\r\n[transfer]\r\nup_limit = 7\r\n"
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
+)
+@given(unknown=_UNKNOWN, comment=st.text(st.characters(codec="ascii", categories=("L", "N"))))
+async def test_a_comment_survives_whatever_else_is_there(
+    tmp_path: Path, unknown: dict[str, object], comment: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"# {comment}\n{tomli_w.dumps(unknown)}")
+    await change_config(path, {"transfer.up_limit": 5})
+    assert await read_config(path) == {**unknown, "transfer": {"up_limit": 5}}
+    assert path.read_text().startswith(f"# {comment}\n")
+
+
 async def test_a_missing_file_says_nothing_unless_it_must_exist(tmp_path: Path) -> None:
     assert await read_config(tmp_path / "no.toml") == {}
     with pytest.raises(SettingsError, match=r"no\.toml"):
@@ -139,9 +199,9 @@ async def test_what_cannot_be_read_or_written_is_named(tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
 
     await refused(read_config(folder), folder)
-    await refused(write_config(folder, {}), folder)
+    await refused(write_config(folder, ""), folder)
     below = tmp_path / "file" / "config.toml"
-    await refused(write_config(below, {}), below)
+    await refused(write_config(below, ""), below)
     assert sorted(os.listdir(tmp_path)) == ["config.toml", "file"]
 
 

@@ -145,7 +145,7 @@ def _path(ctx: click.Context) -> Path:
 @click.argument("value", help="Its value, as 10MiB, 2MB/s, 30s, yes, HOST:PORT or a path.")
 @click.pass_context
 def set_value(ctx: click.Context, key: str, value: str) -> None:
-    """Write a setting into the configuration file; what else it holds stays, but for comments."""
+    """Write a setting into the configuration file; what else it holds stays, comments too."""
     path = _path(ctx)
     asyncio.run(change_config(path, {key: as_toml(key, value)}))
     kind = kind_of(key)
