@@ -279,10 +279,13 @@ class Engine:
         if not isinstance(given, str | Path | Program):
             raise ValueError
         try:
-            return parse_address(str(given))
+            address = parse_address(str(given))
         except InputError as error:
             # It ends with what is expected, and so does what is said of every setting.
             raise ValueError(str(error).removesuffix(f"; expected {EXPECTED}")) from error
+        if isinstance(address, Path) and not address.is_absolute():
+            raise ValueError("it would mean another socket in every folder: begin with / or ~")
+        return address
 
     def show(self, value: EngineAddress) -> str:
         return str(value)

@@ -230,6 +230,8 @@ def test_engines_are_named_by_who_writes_the_file() -> None:
     [
         ({"box": "ftp://box"}, r"engines.box \(file c.toml\): 'ftp://box' is not right"),
         ({"box": 7}, r"engines.box .* expected a socket's path"),
+        ({"box": "run/x.sock"}, r"'run/x.sock' is not right \(.* begin with / or ~\)"),
+        ({"box": "unix://~/x", "c": "x"}, r"engines.c \(file c.toml\): 'x' is not right"),
         ({"two words": "/run/x"}, "a name is a word"),
         ({"-box": "/run/x"}, "a name is a word"),
         ({"x" * 33: "/run/x"}, "a name is a word"),

@@ -1,7 +1,7 @@
 """Messages → frames, ready to be written (BEP 3, 5, 6, 10).
 
 Every function returns whole frames. The callers are ours, so that a number which does not fit the
-wire is a bug and raises struct.error. `requests` and `pack_piece_header_into` run once per batch
+wire is a bug and raises struct.error. `requests` and `pack_piece_headers_into` run once per batch
 and once per block: HOT.
 """
 
@@ -81,13 +81,6 @@ def requests(batch: Sequence[tuple[int, int, int]]) -> bytes:
     if not batch:
         return b""
     return _REQUEST_HEAD + _REQUEST_HEAD.join(starmap(_pack_three, batch))
-
-
-def pack_piece_header_into(
-    buffer: bytearray | memoryview, offset: int, index: int, begin: int, length: int
-) -> None:
-    """Write the 13 bytes before a block of `length` bytes into `buffer` at `offset`. HOT."""
-    _pack_piece_into(buffer, offset, 9 + length, 7, index, begin)
 
 
 def pack_piece_headers_into(

@@ -24,9 +24,13 @@ ROUNDS = 7
 
 def stream_of_blocks(count: int) -> bytes:
     stream = bytearray(count * (encoder.PIECE_HEADER_LENGTH + BLOCK_LENGTH))
-    for number in range(count):
-        at = number * (encoder.PIECE_HEADER_LENGTH + BLOCK_LENGTH)
-        encoder.pack_piece_header_into(stream, at, number >> 4, (number & 15) << 14, BLOCK_LENGTH)
+    numbers = range(count)
+    encoder.pack_piece_headers_into(
+        stream,
+        [number >> 4 for number in numbers],
+        [(number & 15) << 14 for number in numbers],
+        [BLOCK_LENGTH] * count,
+    )
     return bytes(stream)
 
 
@@ -54,7 +58,8 @@ def main() -> None:
     batch = [(7, number << 14, BLOCK_LENGTH) for number in range(64)]
     requests = encoder.requests(batch) * 256
     haves = encoder.haves(range(10_000))
-    header = bytearray(encoder.PIECE_HEADER_LENGTH)
+    slab = bytearray(16 * (encoder.PIECE_HEADER_LENGTH + BLOCK_LENGTH))
+    columns = (7,) * 16, tuple(number << 14 for number in range(16)), (BLOCK_LENGTH,) * 16
     protocol = PeerProtocol(Geometry(1 << 40, 1 << 20), fast=True, extensions=True)
     message = Request(3, 0, BLOCK_LENGTH)
 
@@ -64,9 +69,9 @@ def main() -> None:
         return 256 * len(batch)
 
     def pack_headers() -> int:
-        for _ in range(20_000):
-            encoder.pack_piece_header_into(header, 0, 1, 2, BLOCK_LENGTH)
-        return 20_000
+        for _ in range(2_000):
+            encoder.pack_piece_headers_into(slab, *columns)
+        return 2_000 * 16
 
     def judge_requests() -> int:
         for _ in range(20_000):
@@ -79,7 +84,7 @@ def main() -> None:
     measure("decode Request, batches of 64", lambda: decode(requests, 64 * 17))
     measure("decode Have, flood", lambda: decode(haves, FEED_BYTES))
     measure("encode request, batches of 64", encode_requests)
-    measure("pack piece header", pack_headers)
+    measure("pack piece headers, batches of 16", pack_headers)
     measure("judge Request", judge_requests)
 
 

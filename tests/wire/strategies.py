@@ -103,7 +103,7 @@ def frame(message: Message) -> bytes:
             return encoder.extended(ext_id, payload)
         case Block(index, begin, view):
             header = bytearray(encoder.PIECE_HEADER_LENGTH)
-            encoder.pack_piece_header_into(header, 0, index, begin, len(view))
+            encoder.pack_piece_headers_into(header, (index,), (begin,), (len(view),))
             return bytes(header) + view
         case Unknown(message_id, length):
             return (1 + length).to_bytes(4, "big") + bytes([message_id]) + bytes(length)

@@ -47,28 +47,26 @@ def test_haves_are_the_single_frames_in_a_row(indexes: list[int]) -> None:
     assert encoder.haves(indexes) == b"".join(encoder.have(index) for index in indexes)
 
 
-@given(u32, u32, st.integers(0, 2**32 - 10), st.integers(0, 20))
-def test_a_piece_header_touches_its_thirteen_bytes_only(
-    index: int, begin: int, length: int, offset: int
+@given(st.lists(st.tuples(u32, u32, st.integers(0, 50)), max_size=8), st.integers(0, 20))
+def test_headers_of_pieces_touch_their_thirteen_bytes_only(
+    blocks: list[tuple[int, int, int]], behind: int
 ) -> None:
-    buffer = bytearray(b"\xee" * 40)
-    encoder.pack_piece_header_into(memoryview(buffer), offset, index, begin, length)
-    end = offset + encoder.PIECE_HEADER_LENGTH
-    assert struct.unpack(">IBII", buffer[offset:end]) == (9 + length, 7, index, begin)
-    assert buffer[:offset] + buffer[end:] == b"\xee" * 27
-
-
-@given(st.lists(st.tuples(u32, u32, st.integers(0, 50)), max_size=8))
-def test_headers_of_many_are_those_of_each(blocks: list[tuple[int, int, int]]) -> None:
-    size = sum(encoder.PIECE_HEADER_LENGTH + length for _, _, length in blocks)
-    single, many = bytearray(b"\xee" * size), bytearray(b"\xee" * size)
-    at = 0
-    for index, begin, length in blocks:
-        encoder.pack_piece_header_into(single, at, index, begin, length)
-        at += encoder.PIECE_HEADER_LENGTH + length
+    size = sum(encoder.PIECE_HEADER_LENGTH + length for _, _, length in blocks) + behind
+    buffer = bytearray(b"\xee" * size)
     columns = list(zip(*blocks, strict=True)) or [(), (), ()]
-    encoder.pack_piece_headers_into(many, *columns)
-    assert many == single
+    encoder.pack_piece_headers_into(buffer, *columns)
+    expected = b"".join(
+        struct.pack(">IBII", 9 + length, 7, index, begin) + b"\xee" * length
+        for index, begin, length in blocks
+    )
+    assert buffer == expected + b"\xee" * behind
+
+
+@given(u32, u32, st.integers(0, 2**32 - 10))
+def test_the_header_of_a_piece_tells_any_numbers(index: int, begin: int, length: int) -> None:
+    buffer = bytearray(encoder.PIECE_HEADER_LENGTH)
+    encoder.pack_piece_headers_into(buffer, (index,), (begin,), (length,))
+    assert struct.unpack(">IBII", buffer) == (9 + length, 7, index, begin)
 
 
 def test_numbers_that_do_not_fit_are_our_bug() -> None:
