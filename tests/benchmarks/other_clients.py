@@ -22,6 +22,7 @@ import aiohttp
 
 from engine.core.compact import Endpoint
 from engine.core.identifiers import InfoHash
+from engine.core.metainfo import Metainfo
 from tests.benchmarks.child import END_S, BenchmarkError, clean_environment
 from tests.benchmarks.clients import HOST, READY_S, Learns, info_hash_of
 from tests.fakes.ports import free_port
@@ -393,7 +394,7 @@ throttle.global_up.max_rate.set_kb = 0
 
 
 class Rqbit(_WebProgram):
-    """Options of version 8."""
+    """Options of version 9."""
 
     name = "rqbit"
     program = "rqbit"
@@ -423,10 +424,13 @@ class Rqbit(_WebProgram):
         await self._get("/torrents")
 
     async def add(self, torrent: Path, save_path: Path, *, peers: Sequence[Endpoint] = ()) -> None:
-        self._added.append(info_hash_of(torrent))
-        await self._post(
-            "/torrents", torrent.read_bytes(), overwrite="true", output_folder=str(save_path)
-        )
+        raw = torrent.read_bytes()
+        metainfo = Metainfo.parse(raw)
+        self._added.append(metainfo.info_hash)
+        info = metainfo.info
+        # It makes no folder of the torrent's name in one that it is told.
+        folder = save_path if info.is_single_file else save_path / info.name
+        await self._post("/torrents", raw, overwrite="true", output_folder=str(folder))
 
     async def progress(self, info_hash: InfoHash) -> tuple[float, bool]:
         found = await self._get(f"/torrents/{info_hash.hex()}/stats/v1")
