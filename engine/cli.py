@@ -119,7 +119,7 @@ class LazyCommand(click.RichCommand):
         return self.load().make_context(*args, **kwargs)
 
 
-class Root(click.RichGroup):
+class Root(help_page.Group):
     """The group of all commands."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

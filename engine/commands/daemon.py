@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-from errno import EADDRINUSE
 from pathlib import Path
 from typing import Final
 
 import rich_click as click
 
 from engine.commands import options
-from engine.commands.engine_options import session_options
+from engine.commands.engine_options import hint_where_a_port_is_taken, session_options
 from engine.commands.help import command, option
 from engine.commands.logs import log_to_stderr
 from engine.control.socket_path import default_socket_path, default_state_dir
 from engine.daemon import run_daemon
-from engine.errors import InputError
 from engine.net.loop import run
 from engine.session.session import Session
 
 log = logging.getLogger("seedwright")
 
-PORT_IS_TAKEN: Final = (
-    "; another program has that port: `seedwright config set network.listen '*:0'` takes a free one"
-)
+TAKE_A_FREE_PORT: Final = "`seedwright config set network.listen '*:0'` takes a free one"
 
 
 @command(
@@ -114,7 +110,7 @@ def daemon(
                 where = f"all by {session.route.way_out}"
             log.info("ready: %s, control socket %s, state in %s", where, socket, state)
 
-        try:
+        with hint_where_a_port_is_taken(TAKE_A_FREE_PORT):
             await run_daemon(
                 session_options(settings),
                 socket_path=socket,
@@ -122,10 +118,5 @@ def daemon(
                 metrics=settings.metrics.listen,
                 ready=ready,
             )
-        except InputError as error:
-            is_taken = getattr(error.__cause__, "errno", 0) == EADDRINUSE
-            if is_taken and not str(error).startswith("cannot serve metrics"):
-                raise InputError(f"{error}{PORT_IS_TAKEN}") from error
-            raise
 
     run(main())

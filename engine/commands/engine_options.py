@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from errno import EADDRINUSE
 from typing import Final
 
 from engine.control.socket_path import default_state_dir
 from engine.core.compact import split_host_port
 from engine.core.proxy_address import Scheme
-from engine.errors import SettingsError
+from engine.errors import InputError, SettingsError
 from engine.net.connection import Transport
 from engine.session.filtering import FilterOptions
 from engine.session.options import DhtOptions, SessionOptions
@@ -18,6 +21,18 @@ from engine.wire.encryption_policy import EncryptionPolicy, Level, Wish
 
 FILTER_COPY: Final = "ip-filter"
 """In the state folder: the last good list of blocked addresses."""
+
+
+@contextlib.contextmanager
+def hint_where_a_port_is_taken(hint: str) -> Iterator[None]:
+    """Say how to go on if a session cannot start because another program has its port."""
+    try:
+        yield
+    except InputError as error:
+        is_taken = getattr(error.__cause__, "errno", 0) == EADDRINUSE
+        if is_taken and not str(error).startswith("cannot serve metrics"):
+            raise InputError(f"{error}; another program has that port: {hint}") from error
+        raise
 
 
 def session_options(settings: Settings, *, any_port: bool = False) -> SessionOptions:

@@ -9,7 +9,7 @@ from typing import Final
 import rich_click as click
 
 from engine.commands import options
-from engine.commands.engine_options import session_options
+from engine.commands.engine_options import hint_where_a_port_is_taken, session_options
 from engine.commands.help import command, option
 from engine.commands.logs import log_nowhere, log_to_stderr
 from engine.commands.output import say
@@ -28,6 +28,7 @@ from engine.torrent.torrent import Torrent
 from tui.format import duration, percent, plural, rate, ratio, size
 
 STUCK_S: Final = 2.0
+WITHOUT_LISTEN: Final = "without --listen a free one is taken"
 
 
 @command(
@@ -143,7 +144,7 @@ async def download(
         wishes=wishes,
         stay=stay,
     )
-    with Display() as display:
+    with hint_where_a_port_is_taken(WITHOUT_LISTEN), Display() as display:
         report = Report(display, folder, stay=stay, tells_contents=isinstance(found, Magnet))
         try:
             await task.run(report)

@@ -46,6 +46,9 @@ class Command(click.RichCommand):
         self.add_panel(click.RichOptionPanel("Arguments", column_types=[word, "help"]))
         self.add_panel(click.RichOptionPanel("Options"))
 
+    def get_help(self, ctx: click.Context) -> str:
+        return _without_padding(super().get_help(ctx))
+
     def format_epilog(self, ctx: click.RichContext, formatter: click.RichHelpFormatter) -> None:  # type: ignore[override]
         _write_examples(formatter, self.examples)
 
@@ -57,8 +60,17 @@ class Group(click.RichGroup):
         super().__init__(*args, **kwargs)
         self.examples = examples
 
+    def get_help(self, ctx: click.Context) -> str:
+        return _without_padding(super().get_help(ctx))
+
     def format_epilog(self, ctx: click.RichContext, formatter: click.RichHelpFormatter) -> None:  # type: ignore[override]
         _write_examples(formatter, self.examples)
+
+
+def _without_padding(text: str) -> str:
+    """Rich fills every line with blanks, which are in the way of who reads or greps it from a
+    pipe. Where there are colours a line does not end with them, and the terminal shows none."""
+    return "\n".join(line.rstrip(" ") for line in text.split("\n"))
 
 
 def _write_examples(formatter: click.RichHelpFormatter, examples: Sequence[Line]) -> None:

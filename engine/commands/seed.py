@@ -9,8 +9,8 @@ from typing import Final
 import rich_click as click
 
 from engine.commands import options
-from engine.commands.engine_options import session_options
-from engine.commands.get import Report
+from engine.commands.engine_options import hint_where_a_port_is_taken, session_options
+from engine.commands.get import WITHOUT_LISTEN, Report
 from engine.commands.help import command, option
 from engine.commands.logs import log_nowhere, log_to_stderr
 from engine.commands.progress import Display
@@ -121,7 +121,7 @@ def seed(
             must_be_complete=True,
             until_copies=until_copies,
         )
-        with Display() as display:
+        with hint_where_a_port_is_taken(WITHOUT_LISTEN), Display() as display:
             await task.run(Announcement(display, Report(display, folder, stay=True)))
 
     run(main())

@@ -122,6 +122,13 @@ class RateEstimate:
         self._average = self._weight = self._rate = 0.0
         self._pending = 0
 
+    def cut(self, part: RateEstimate) -> None:
+        """A part of this flow, which is estimated alike, was cut: both go on without it at once."""
+        self._average = max(0.0, self._average - part._average)
+        self._rate = max(0.0, self._rate - part._rate)
+        self._pending = max(0, self._pending - part._pending)
+        part.stop()
+
     @property
     def rate(self) -> float:
         """Bytes a second as of the last update."""

@@ -135,6 +135,7 @@ class LiveTorrent:
         self.peers.drop_seeds()
         for peer in self.peers.connected:
             peer.set_interested(False)
+            peer.down.stop()
 
     def storage_failed(self, error: Exception) -> None:
         if not self.is_closed:

@@ -299,6 +299,7 @@ class Torrent(Holding):
         self.note("info", "complete" if self.is_complete else "all wanted files are complete")
         if self.state is State.DOWNLOADING:  # else it was paused while the last piece was written
             self.move(Event.FINISH)
+            self._facilities.down_rate.cut(self.down_rate)
             if self.is_complete:
                 self.announcer.completed()
             self._facilities.spawn(take_stamps(self, self._facilities.disk))
@@ -325,8 +326,8 @@ class Torrent(Holding):
         was_running = self.state.is_running
         self.move(event)
         self.close_swarm()
-        self.down_rate.stop()
-        self.up_rate.stop()
+        self._facilities.down_rate.cut(self.down_rate)
+        self._facilities.up_rate.cut(self.up_rate)
         self.announcer.stop()
         if was_running and self.record is not None and not self.record.is_clean:
             # What was written since the stamps were taken is not younger than this.
@@ -342,6 +343,8 @@ class Torrent(Holding):
         """Once a second while active. False: nothing to do any more, do not call again."""
         self.active_s += elapsed_s
         before = self.down_rate.rate, self.up_rate.rate
+        if self.state is State.SEEDING:  # what is on its way at the end is no flow
+            self._facilities.down_rate.cut(self.down_rate)
         rates = self.down_rate.update(now), self.up_rate.update(now)
         if rates != before:
             self.changed()

@@ -107,8 +107,10 @@ def test_goes_on_seeding_when_told(rig: Rig, content: Content) -> None:
 
 def test_a_specific_listen_address_must_be_free(rig: Rig, content: Content) -> None:
     _, address = rig.seed(content.torrent, content.folder)
-    done = rig.run("get", content.torrent, "--listen", address)
-    assert done.is_error(2, "cannot listen on 127.0.0.1", "in use")
+    said = ("cannot listen on 127.0.0.1", "in use", "without --listen a free one is taken")
+    assert rig.run("get", content.torrent, "--listen", address).is_error(2, *said)
+    data = ("--data", content.folder)
+    assert rig.run("seed", content.torrent, *data, "--listen", address).is_error(2, *said)
 
 
 def test_the_port_of_the_setting_is_the_daemons(rig: Rig, content: Content) -> None:

@@ -33,7 +33,7 @@ def _help(
         context_settings={"rich_help_config": help_page.STYLE},
     )
     group.main([command.name or "", "--help"], "home", standalone_mode=False)
-    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    return capsys.readouterr().out.splitlines()
 
 
 def test_help_has_everything_in_order(
@@ -82,3 +82,14 @@ def test_every_argument_has_its_word_of_the_usage_and_an_explanation(
     told = page[page.index("Arguments:") + 1].strip()
     assert told.partition("  ")[0] in (words, words.strip("[]"))
     assert told.partition("  ")[2]
+
+
+@pytest.mark.parametrize("words", [[], ["get"], ["config"], ["config", "set"], ["dht", "put"]])
+def test_no_line_of_help_ends_with_blanks(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is piped into other programs."""
+    cli.root.main([*words, "--help"], "seedwright", standalone_mode=False, obj=cli.Globals())
+    lines = capsys.readouterr().out.split("\n")
+    assert len(lines) > 5
+    assert lines == [line.rstrip() for line in lines]

@@ -124,6 +124,28 @@ def test_a_flow_that_is_cut_is_zero_at_once_and_begins_anew() -> None:
     assert estimate.update(32.0) == pytest.approx(1000)
 
 
+def test_a_part_that_is_cut_leaves_the_rest() -> None:
+    whole, one, other = (RateEstimate(0.0) for _ in range(3))
+    for second in range(1, 31):
+        for estimate in (whole, one):
+            estimate.add(1_000_000)
+        if second > 20:  # it began later, and is known as well
+            for estimate in (whole, other):
+                estimate.add(500_000)
+        for estimate in (whole, one, other):
+            estimate.update(float(second))
+    for estimate in (whole, one):
+        estimate.add(1000)
+    whole.cut(one)
+    assert one.rate == one.update(31.0) == 0
+    assert whole.rate == pytest.approx(500_000, rel=0.15)
+    whole.cut(other)
+    assert whole.update(31.0) == pytest.approx(0, abs=50_000)
+    assert whole.total == one.total + other.total
+    whole.cut(one)
+    assert whole.update(60.0) == 0
+
+
 def test_the_past_fades_by_its_half_life() -> None:
     estimate = RateEstimate(0.0, half_life_s=3.0)
     for second in range(1, 61):

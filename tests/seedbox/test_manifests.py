@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -159,6 +160,27 @@ def test_compose_takes_it(path: Path) -> None:
     command = [*compose_command(), "-f", str(path), "config", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("path", COMPOSED[:2], ids=lambda path: path.name)
+@pytest.mark.parametrize("address", [None, "*:9100"])
+def test_compose_hands_the_address_of_metrics_on(path: Path, address: str | None) -> None:
+    """And nothing where it is not set: an empty variable would win over the configuration file."""
+    name = "SEEDWRIGHT_METRICS_LISTEN"
+    said = _documents(path)[0]["services"]["seedbox"]["environment"]
+    assert said.get(name, "") is None
+    if compose := compose_command():
+        environ = {key: value for key, value in os.environ.items() if key != name}
+        done = subprocess.run(
+            [*compose, "-f", str(path), "config"],
+            env=environ | ({name: address} if address else {}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        (found,) = list(yaml.safe_load_all(done.stdout))
+        assert found["services"]["seedbox"]["environment"].get(name) == address
 
 
 @pytest.mark.parametrize("path", COMPOSED, ids=lambda path: path.name)

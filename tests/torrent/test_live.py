@@ -11,7 +11,7 @@ import pytest
 from engine.torrent.lifecycle import State
 from engine.torrent.upload import Upload
 from tests.fakes import scripted_peer as wire
-from tests.torrent.one_torrent import ALL, one_torrent
+from tests.torrent.one_torrent import ALL, BLOCK, PIECES, one_torrent
 
 
 async def test_a_seed_without_visitors_has_none_until_one_comes(tmp_path: Path) -> None:
@@ -78,3 +78,28 @@ async def test_wasted_bytes_outlive_it(tmp_path: Path) -> None:
         one.torrent.start()
         await one.until(lambda: one.torrent.state is State.DOWNLOADING)
         assert one.torrent.wasted_bytes == 500
+
+
+async def test_no_rate_outlives_the_download(tmp_path: Path) -> None:
+    """Neither that of the torrent nor its part of the session's, nor what late blocks make."""
+    async with one_torrent(tmp_path) as one:
+        giver = await one.visitor(has=ALL)
+        giver.send(wire.frame(wire.UNCHOKE))
+        rates = one.torrent.down_rate, one.session.down_rate, one.known().down
+        left = 2 * PIECES - 1
+        async for said in giver.messages():
+            if said.id != wire.REQUEST:
+                continue
+            left -= 1
+            if left == 1:
+                await one.until(lambda: one.torrent.have.count > 0)
+                for rate in rates:
+                    assert rate.update(one.live.now() + 1) > 0
+            giver.send(one.block(*said.numbers))
+        await one.until(lambda: one.torrent.state is State.SEEDING)
+        assert [rate.rate for rate in rates[:2]] == [0, 0]
+        for rate in rates[:2]:
+            rate.add(BLOCK)
+        one.torrent.tick(one.session.facilities.loop.time() + 5, 1.0)
+        one.session.down_rate.update(one.session.facilities.loop.time() + 5)
+        assert [rate.rate for rate in rates[:2]] == [0, 0]
