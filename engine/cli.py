@@ -76,6 +76,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
     },
     _TORRENT: {
         "info": Entry("details", "info", "Tell all about a torrent."),
+        "magnet": Entry("details", "magnet", "Print its magnet link."),
         "files": Entry("files", "files", "List its files, and choose which are wanted."),
         "peers": Entry("details", "peers", "List its connected peers."),
         "trackers": Entry("details", "trackers", "List its trackers and what they said."),

@@ -130,6 +130,14 @@ ACTIONS: Final[tuple[Action, ...]] = (
         need=Need.TORRENT,
     ),
     Action(
+        "copy_magnet",
+        "Y",
+        "Copy magnet link",
+        "Copy the magnet links to the terminal's clipboard; private torrents have none.",
+        _T,
+        need=Need.TORRENT,
+    ),
+    Action(
         "mark",
         "space",
         "Mark",

@@ -1,4 +1,4 @@
-"""`seedwright info`, `peers`, `trackers` and `log`: what there is to know of a torrent."""
+"""`info`, `magnet`, `peers`, `trackers` and `log`: what there is to know of a torrent."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from engine.commands.connection import ask
 from engine.commands.help import command
 from engine.commands.output import Column, Styled, date, say, say_facts, say_json, say_table
 from engine.control import schema
+from engine.errors import ControlError, InputError
 from tui.format import duration, limit, percent, plural, rate, ratio, short_rate, size
 
 TRACKER_COLOURS: Final = {
@@ -40,6 +41,7 @@ def info(torrent: str, engine: str | None, as_json: bool) -> None:
         [
             ("name", row.name),
             ("info-hash", row.info_hash),
+            ("magnet", "none, it is private" if row.is_private else told.magnet),
             ("state", _state(row)),
             ("error", row.error),
             ("why nothing moves", "" if row.error else row.reason),
@@ -82,6 +84,25 @@ def _wanted(told: schema.TorrentInfo) -> str:
 
 def _by(name: str) -> str:
     return f"by {name}" if name else ""
+
+
+@command("magnet", examples=(("seedwright magnet debian | wl-copy", "To give it to somebody"),))
+@_shared
+def magnet(torrent: str, engine: str | None, as_json: bool) -> None:
+    """Print the magnet link of a torrent.
+
+    A private torrent has none: its peers come by its own tracker alone.
+    """
+    told: schema.TorrentInfo = ask(engine, schema.GetTorrent(torrent=torrent))
+    if told.row.is_private:
+        name = told.row.name
+        raise InputError(f"{name} is private: no magnet link leads to it, give its .torrent")
+    if not told.magnet:
+        raise ControlError("the engine there is too old to tell a magnet link")
+    if as_json:
+        say_json({"info_hash": told.row.info_hash, "magnet": told.magnet})
+    else:
+        say(told.magnet)
 
 
 @command("peers", examples=(("seedwright peers debian", "Who, how fast, by what way found"),))

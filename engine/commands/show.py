@@ -87,7 +87,7 @@ def as_values(metainfo: Metainfo) -> dict[str, Any]:
     return {
         "name": info.name,
         "info_hash": str(info.info_hash),
-        "magnet": str(Magnet.of(metainfo)),
+        "magnet": "" if info.is_private else str(Magnet.of(metainfo)),
         "size": info.total_length,
         "piece_length": info.piece_length,
         "piece_count": info.geometry.piece_count,
@@ -138,7 +138,7 @@ def _tell(metainfo: Metainfo) -> None:
             ),
             ("trackers", "\n".join(_tiers(metainfo)) or "none"),
             ("web seeds", "\n".join(metainfo.web_seeds)),
-            ("magnet", str(Magnet.of(metainfo))),
+            ("magnet", "none, it is private" if info.is_private else str(Magnet.of(metainfo))),
         ]
     )
     say()

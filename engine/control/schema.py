@@ -92,6 +92,8 @@ class TorrentInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     row: TorrentRow
     save_path: str
+    magnet: str = ""
+    """The link that leads others to it; empty for a private torrent, to which none does."""
     total_size: int = 0
     """Bytes of all files, wanted or not."""
     files_skipped: int = 0

@@ -11,7 +11,13 @@ from engine.control.dht_requests import DhtRequests, dht_row
 from engine.control.filter_answers import filter_status, is_blocked
 from engine.control.peer_source_rows import peer_source_rows
 from engine.control.torrent_files import choose, file_rows
-from engine.control.why import reason_for
+from engine.control.torrent_rows import (
+    LiveBrief,
+    peer_rows,
+    torrent_info,
+    torrent_row,
+    tracker_row,
+)
 from engine.core.compact import Endpoint, endpoint, split_host_port
 from engine.core.file_wishes import FileWishes
 from engine.core.identifiers import VERSION, InfoHash
@@ -21,9 +27,6 @@ from engine.errors import InputError, UnknownTorrentError
 from engine.session.health import check_health
 from engine.session.session import Session
 from engine.session.source import load_torrent, parse_torrent
-from engine.torrent.announcer import Tracker
-from engine.torrent.metadata_peer import MetadataPeer
-from engine.torrent.peer import Peer
 from engine.torrent.torrent import Torrent
 
 
@@ -58,7 +61,7 @@ class SessionPort:
 
     def row(self, info_hash: str) -> schema.TorrentRow | None:
         torrent = self._find(info_hash)
-        return None if torrent is None else _row(torrent)
+        return None if torrent is None else torrent_row(torrent)
 
     def _find(self, info_hash: str) -> Torrent | None:
         try:
@@ -102,40 +105,20 @@ class SessionPort:
     def info(self, info_hash: str) -> schema.TorrentInfo:
         torrent = self._torrent(info_hash)
         told = self._session.load_metainfo(torrent.info_hash) if torrent.has_info else None
-        return schema.TorrentInfo(
-            row=_row(torrent),
-            save_path=str(torrent.save_path),
-            comment=told.comment if told else "",
-            created_by=told.created_by if told else "",
-            created_at=told.created_at if told else None,
-            piece_length=torrent.summary.piece_length,
-            piece_count=torrent.geometry.piece_count,
-            pieces_have=torrent.have.count,
-            total_size=torrent.size,
-            files=torrent.summary.file_count,
-            files_skipped=len(torrent.choice.skipped) if torrent.choice else 0,
-            wasted=torrent.wasted_bytes,
-            availability=_availability(torrent),
-            down_limit=torrent.down_bucket.rate,
-            up_limit=torrent.up_bucket.rate,
-            active_s=torrent.active_s,
-        )
+        return torrent_info(torrent, told)
 
     def files(self, info_hash: str) -> list[schema.FileRow]:
         return file_rows(self._torrent(info_hash))
 
     def peers(self, info_hash: str) -> list[schema.PeerRow]:
-        torrent = self._torrent(info_hash)
-        if torrent.fetching is not None:
-            return [_metadata_peer_row(peer) for peer in torrent.fetching.connected]
-        return [_peer_row(peer) for peer in torrent.live.peers.connected] if torrent.live else []
+        return peer_rows(self._torrent(info_hash))
 
     def trackers(self, info_hash: str) -> list[schema.TrackerRow]:
         torrent = self._torrent(info_hash)
         announcer = torrent.announcer
         now = self._session.facilities.loop.time()
         rows = [
-            _tracker_row(announcer.trackers[url], tier, now)
+            tracker_row(announcer.trackers[url], tier, now)
             for tier, urls in enumerate(announcer.tiers.tiers)
             for url in urls
         ]
@@ -183,7 +166,7 @@ class SessionPort:
             changes=changes,
             wanted=sum(not f.is_pad and n not in skipped for n, f in enumerate(info.files)),
             files=torrent.summary.file_count,
-            row=_row(torrent),
+            row=torrent_row(torrent),
         )
 
     async def pause(self, info_hashes: Sequence[str]) -> None:
@@ -255,143 +238,3 @@ class SessionPort:
     async def _kept(self) -> None:
         """Wait until what was done survives a kill: only then it is answered."""
         await self._session.committing.kept()
-
-
-class LiveBrief:
-    """What filter and order of a view read of a torrent, reckoned when it is asked."""
-
-    __slots__ = ("_torrent",)
-
-    def __init__(self, torrent: Torrent) -> None:
-        self._torrent = torrent
-
-    @property
-    def name(self) -> str:
-        return self._torrent.name
-
-    @property
-    def state(self) -> schema.TorrentState:
-        return schema.TorrentState(self._torrent.state.value)
-
-    @property
-    def size(self) -> int:
-        return self._torrent.wanted_bytes
-
-    @property
-    def progress(self) -> float:
-        return self._torrent.progress
-
-    @property
-    def down_rate(self) -> int:
-        torrent = self._torrent
-        return int(torrent.down_rate.rate) if torrent.state.is_running else 0
-
-    @property
-    def up_rate(self) -> int:
-        torrent = self._torrent
-        return int(torrent.up_rate.rate) if torrent.state.is_running else 0
-
-    @property
-    def peers(self) -> int:
-        torrent = self._torrent
-        found = torrent.live.peers if torrent.live else torrent.fetching
-        return len(found.connected) if found else 0
-
-    @property
-    def eta_s(self) -> int | None:
-        left, down = self._torrent.wanted_left, self.down_rate
-        return left // down if left and down and self.peers else None
-
-    @property
-    def ratio(self) -> float:
-        torrent = self._torrent
-        return torrent.up_rate.total / (torrent.down_rate.total or torrent.have_bytes or 1)
-
-    @property
-    def added_at(self) -> float:
-        return self._torrent.added_at
-
-
-def _row(torrent: Torrent) -> schema.TorrentRow:
-    brief = LiveBrief(torrent)
-    connected = torrent.live.peers.connected if torrent.live else {}
-    return schema.TorrentRow(
-        info_hash=torrent.info_hash.hex(),
-        name=torrent.name,
-        state=brief.state,
-        size=torrent.wanted_bytes,
-        have=torrent.wanted_have_bytes,
-        progress=torrent.progress,
-        down_rate=brief.down_rate,
-        up_rate=brief.up_rate,
-        downloaded=torrent.down_rate.total,
-        uploaded=torrent.up_rate.total,
-        ratio=brief.ratio,
-        peers=brief.peers,
-        seeds=sum(peer.pieces.is_full for peer in connected),
-        eta_s=brief.eta_s,
-        is_private=torrent.summary.is_private,
-        added_at=torrent.added_at,
-        completed_at=torrent.completed_at,
-        error=torrent.error,
-        reason=reason_for(torrent),
-    )
-
-
-def _availability(torrent: Torrent) -> float:
-    if torrent.live is None:
-        return 0.0
-    return torrent.live.download.picker.availability.distributed_copies()
-
-
-def _peer_row(peer: Peer) -> schema.PeerRow:
-    pieces = peer.pieces
-    return schema.PeerRow(
-        address=str(peer.connection.remote),
-        client=peer.client,
-        progress=pieces.count / pieces.size if pieces.size else 1.0,
-        down_rate=int(peer.down.rate),
-        up_rate=int(peer.up.rate),
-        downloaded=peer.down.total,
-        uploaded=peer.up.total,
-        flags=peer.flags,
-        source=peer.source.value,
-    )
-
-
-def _metadata_peer_row(peer: MetadataPeer) -> schema.PeerRow:
-    return schema.PeerRow(
-        address=str(peer.connection.remote),
-        client=peer.client,
-        progress=0.0,
-        down_rate=0,
-        up_rate=0,
-        downloaded=peer.received_bytes,
-        uploaded=0,
-        flags="",
-        source=peer.source.value,
-    )
-
-
-def _tracker_row(tracker: Tracker, tier: int, now: float) -> schema.TrackerRow:
-    schedule, reply = tracker.schedule, tracker.reply
-    state = schema.TrackerState.IDLE
-    if schedule.is_announcing:
-        state = schema.TrackerState.ANNOUNCING
-    elif tracker.error:
-        state = schema.TrackerState.FAILING
-    elif reply is not None:
-        state = schema.TrackerState.WARNING if reply.warning else schema.TrackerState.WORKING
-    wait = schedule.next_at - now
-    return schema.TrackerRow(
-        url=tracker.url,
-        tier=tier,
-        state=state,
-        message=tracker.error or (reply.warning or "" if reply else ""),
-        seeders=reply.seeders if reply else None,
-        leechers=reply.leechers if reply else None,
-        downloads=reply.downloads if reply else None,
-        peers=len(reply.peers) if reply else 0,
-        next_announce_in_s=max(0.0, wait) if wait < float("inf") else None,
-        last_announce_at=tracker.last_at,
-    )

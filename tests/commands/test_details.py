@@ -1,8 +1,9 @@
-"""`info`, `files`, `peers`, `trackers`, `log`: all there is to know of a torrent."""
+"""`info`, `magnet`, `files`, `peers`, `trackers`, `log`: all there is to know of a torrent."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from tests.commands.conftest import Run
 from tests.commands.rig import Rig, publish
@@ -25,6 +26,13 @@ def test_of_a_torrent_between_two_engines(rig: Rig, run: Run, tmp_path: Path) ->
     text = run("info", content.info_hash[:6], *there).out
     for words in ("cargo", content.info_hash, "downloading", "1.97 MiB in 2 files", "For tests"):
         assert words in text
+
+    link = f"magnet:?xt=urn:btih:{content.info_hash}&dn=cargo&tr={quote(url, safe='')}"
+    assert info["magnet"] == link
+    assert link in text
+    assert run("magnet", "cargo", *there).out == f"{link}\n"
+    told = run("magnet", "cargo", "--json", *there).json
+    assert told == {"info_hash": content.info_hash, "magnet": link}
 
     peers = run("peers", "cargo", "--json", *there).json
     assert [(peer["address"], peer["source"]) for peer in peers] == [(address, "manual")]
@@ -55,6 +63,11 @@ def test_of_a_lonely_torrent(rig: Rig, run: Run, tmp_path: Path) -> None:
     assert run("add", content.torrent, "--paused", *there).code == 0
     assert run("peers", "cargo", *there).out == "no peer is connected\n"
     assert run("trackers", "cargo", *there).out == "it has no tracker\n"
-    for command in ("info", "files", "peers", "trackers", "log"):
+    hidden = publish(tmp_path, "hidden", tracker="http://127.0.0.1:9/key/announce", private=True)
+    assert run("add", hidden.torrent, "--paused", *there).code == 0
+    assert run("magnet", "hidden", *there).is_error(2, "hidden is private", "give its .torrent")
+    assert "none, it is private" in run("info", "hidden", *there).out
+    assert run("info", "hidden", "--json", *there).json["magnet"] == ""
+    for command in ("info", "magnet", "files", "peers", "trackers", "log"):
         assert run(command, "absent", *there).is_error(3, "absent")
         assert run(command, *there).is_error(2, "TORRENT")

@@ -13,8 +13,9 @@ import pytest
 
 from engine.control import schema
 from engine.control.port import EnginePort
-from engine.control.session_port import LiveBrief, SessionPort
+from engine.control.session_port import SessionPort
 from engine.control.subscriptions import Subscriptions
+from engine.control.torrent_rows import LiveBrief
 from engine.core.metainfo import Metainfo
 from engine.errors import (
     DuplicateTorrentError,

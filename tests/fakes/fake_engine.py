@@ -321,6 +321,7 @@ class FakeEngine:
         return schema.TorrentInfo(
             row=torrent.row(),
             save_path=torrent.save_path,
+            magnet="" if torrent.is_private else f"magnet:?xt=urn:btih:{info_hash}",
             comment="Free as in freedom.",
             created_by="seedwright 0.1.0",
             created_at=int(EPOCH - 1e6),

@@ -1,12 +1,11 @@
-"""The main screen: the list of torrents, the details of one of them, and all actions on them.
+"""The main screen: the list of torrents, the details of one of them, and how to move among them.
 
-State changes only in the handlers here: of messages from the link, of keys, of widgets. Commands
-run as workers, so that a slow engine never holds up a key; what it refuses becomes a toast.
+State changes only in the handlers here: of messages from the link, of keys, of widgets. What is
+done to torrents is in torrent_actions.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from textual import events, on
@@ -14,20 +13,15 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.widgets import Input
 
-from engine.errors import SeedwrightError, UnknownTorrentError
 from tui import format as fmt
 from tui.actions import Scope
 from tui.keymap import bindings
-from tui.link import Link, Topic, TorrentRow
+from tui.link import Link, Topic
 from tui.messages import DetailsChanged, LinkDown, LinkUp, WindowChanged
-from tui.screens.add import AddScreen
-from tui.screens.choose import ChooseScreen
-from tui.screens.limits import LimitsScreen
-from tui.screens.program import ProgramScreen
 from tui.screens.question import STOP_THE_ENGINE, QuestionScreen
-from tui.screens.removal import removal
 from tui.screens.sort import SortScreen
-from tui.store import Marks, Query, Span, Target, matching
+from tui.screens.torrent_actions import TorrentActions
+from tui.store import Query, Span, matching
 from tui.widgets.bars import KeyBar, StatusLine, TitleBar
 from tui.widgets.details import DetailsPane, TabStrip
 from tui.widgets.empty import EmptyState
@@ -42,19 +36,15 @@ DETAILS_FROM_ROWS = 18
 """Below this height there is only the list, until the details are asked for."""
 
 
-class MainScreen(ProgramScreen):
+class MainScreen(TorrentActions):
     BINDINGS = bindings(Scope.MAIN)
     SCOPES = (Scope.MAIN, Scope.PROGRAM)
     AUTO_FOCUS = "#torrents"
 
     def __init__(self, link: Link, *, has_fleet: bool = False) -> None:
-        super().__init__(has_fleet=has_fleet)
-        self.link = link
-        self.marks = Marks()
+        super().__init__(link, has_fleet=has_fleet)
         self.asked = Query()
         self._span = Span()
-        self._beginning: set[str] = set()
-        """Torrents added here, until the first that is seen of them beyond their check."""
         self._wants_details: bool | None = None
         """What the user chose; None: as the height allows."""
 
@@ -71,10 +61,6 @@ class MainScreen(ProgramScreen):
 
     def on_mount(self) -> None:
         self._table.display = False
-
-    @property
-    def _table(self) -> TorrentTable:
-        return self.query_one("#torrents", TorrentTable)
 
     @property
     def _details(self) -> DetailsPane:
@@ -188,112 +174,6 @@ class MainScreen(ProgramScreen):
         self.query_one(EmptyState).asked = query
         self._table.show_query(query)
         self.link.show(query, self._span)
-
-    # ── actions on torrents ──
-
-    def _targets(self) -> list[Target]:
-        targets = self.marks.targets(self._table.cursor_row)
-        if not targets:
-            self.app.notify("There is no torrent under the cursor.", severity="warning")
-        return targets
-
-    def _perform(self, command: Awaitable[object], done: str = "") -> None:
-        """Carry a command out beside the screen; a refusal is said in a toast, `done` likewise."""
-
-        async def attempt() -> None:
-            try:
-                await command
-            except SeedwrightError as error:
-                self.app.notify(fmt.clean(str(error)), severity="error", timeout=8, markup=False)
-                if isinstance(error, UnknownTorrentError) and self.marks:
-                    await self._forget_gone()
-            else:
-                if done:
-                    self.app.notify(done, markup=False)
-
-        self.run_worker(attempt(), group="commands", exit_on_error=True)
-
-    async def _forget_gone(self) -> None:
-        rows = await self.link.everything()
-        self.marks.keep(row.info_hash for row in rows)
-        self._table.marks_changed()
-
-    def _on_targets(
-        self, command: Callable[[list[str]], Awaitable[object]], done: str = ""
-    ) -> None:
-        if targets := self._targets():
-            said = done.format(fmt.plural(len(targets), "torrent"))
-            self._perform(command([target.info_hash for target in targets]), said)
-
-    def action_pause(self) -> None:
-        self._on_targets(self.link.pause)
-
-    def action_resume(self) -> None:
-        self._on_targets(self.link.resume)
-
-    def action_recheck(self) -> None:
-        self._on_targets(self.link.recheck, "Checking {} on the disk.")
-
-    def action_announce(self) -> None:
-        self._on_targets(self.link.announce, "Asking the trackers of {}.")
-
-    def action_copy_hash(self) -> None:
-        if targets := self._targets():
-            self.app.copy_to_clipboard("\n".join(target.info_hash for target in targets))
-            self.app.notify(f"Copied the info-hash of {fmt.plural(len(targets), 'torrent')}.")
-
-    def action_add(self) -> None:
-        self.app.push_screen(AddScreen(self.link, self._added, self._choose))
-
-    def _choose(self, row: TorrentRow, begins: bool) -> None:
-        # Later: the dialogue that asks for it closes itself first, and can only on top.
-        self.call_later(self.app.push_screen, ChooseScreen(self.link, row, begins=begins))
-
-    def _added(self, row: TorrentRow) -> None:
-        """Show a new torrent, and whether it can begin."""
-        self._table.seek(row.info_hash)
-        self._beginning.add(row.info_hash)
-        self._watch_beginnings()
-
-    def _watch_beginnings(self) -> None:
-        """Say of a new torrent that it failed at once, as where its folder cannot be written."""
-        for info_hash in list(self._beginning):
-            row = self._table.window.find(info_hash)
-            if row is None or row.state == "checking":
-                continue
-            self._beginning.discard(info_hash)
-            if row.state == "error":
-                said = fmt.clean(f"{row.name}: {row.error}")
-                self.app.notify(said, severity="error", timeout=8, markup=False)
-
-    def action_remove(self) -> None:
-        self._remove(delete_data=False)
-
-    def action_remove_data(self) -> None:
-        self._remove(delete_data=True)
-
-    def _remove(self, *, delete_data: bool) -> None:
-        targets = self._targets()
-        if not targets:
-            return
-        hashes = [target.info_hash for target in targets]
-
-        def answered(is_sure: bool | None) -> None:
-            if is_sure:
-                self.marks.forget(hashes)
-                self._table.marks_changed()
-                self._perform(self.link.remove(hashes, delete_data=delete_data))
-
-        self.app.push_screen(QuestionScreen(removal(targets, delete_data=delete_data)), answered)
-
-    def action_limits(self) -> None:
-        if targets := self._targets():
-            self.app.push_screen(LimitsScreen(self.link, targets))
-
-    def action_global_limits(self) -> None:
-        status = self.query_one(StatusLine).status
-        now = (status.down_limit, status.up_limit) if status else (0, 0)
-        self.app.push_screen(LimitsScreen(self.link, None, now))
 
     # ── marking and finding ──
 

@@ -68,6 +68,10 @@ def wide_pairs(row: TorrentRow, info: TorrentInfo | None) -> Iterable[Pair]:
         if info.comment:
             yield "Comment", fmt.clean(info.comment), ""
     yield "Info-hash", row.info_hash, ""
+    if row.is_private:
+        yield "Magnet", "none: no link leads to a private torrent", ""
+    elif info is not None and info.magnet:
+        yield "Magnet", fmt.clean(info.magnet), ""
 
 
 def lines(row: TorrentRow, info: TorrentInfo | None, width: int) -> list[Content]:
