@@ -64,5 +64,5 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what is held open; the backend may be used again."""
+        """Give back what is held open. What is asked of it later is done, but not held open."""
         ...

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, TypeVar
+from weakref import WeakSet
 
 T = TypeVar("T")
 
@@ -75,6 +76,8 @@ class FilePool:
         self._lock = threading.Lock()
         self._files: OrderedDict[tuple[Opener, int], _OpenFile] = OrderedDict()
         self._invalidations = 0
+        self._parted: WeakSet[Opener] = WeakSet()
+        """Owners that gave all back: jobs that come late find their files, and leave none open."""
 
     def __len__(self) -> int:
         return len(self._files)
@@ -96,7 +99,7 @@ class FilePool:
             self, self.opened(lambda: owner.open_file(file, writable=writable)), writable
         )
         with self._lock:
-            if seen != self._invalidations:
+            if seen != self._invalidations or owner in self._parted:
                 # The file may have been deleted since: use what we have, once.
                 opened.is_kept = False
                 idle = []
@@ -121,9 +124,12 @@ class FilePool:
             return found
 
     def invalidate(self, owner: Opener, file: int | None = None) -> None:
-        """Close a file of an owner, or all of them; leased ones are closed when given back."""
+        """Close a file of an owner; or all of them, and keep none of it open from now on. Leased
+        ones are closed when given back."""
         with self._lock:
             self._invalidations += 1
+            if file is None:
+                self._parted.add(owner)
             keys = [
                 key for key in self._files if key[0] is owner and (file is None or key[1] == file)
             ]

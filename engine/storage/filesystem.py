@@ -32,7 +32,15 @@ _MEMORY_FILE_SYSTEMS = frozenset(["tmpfs", "ramfs", "hugetlbfs"])
 class TorrentFiles:
     """Implements Backend below `root`, the save path. Cheap to make: opens nothing by itself."""
 
-    __slots__ = ("_folder", "_info", "_map", "_pool", "_preallocate", "_unflushed")
+    __slots__ = (
+        "__weakref__",
+        "_folder",
+        "_info",
+        "_map",
+        "_pool",
+        "_preallocate",
+        "_unflushed",
+    )
 
     def __init__(
         self, root: Path, info: Info, pool: FilePool, *, preallocate: bool = False

@@ -51,10 +51,15 @@ def choose_files(torrent: Torrent, choice: FileChoice | None, facilities: Facili
         wants_others = bool(skipped_before - _skipped(choice))
         torrent.placing += wants_others
         facilities.spawn(_put_in_place(torrent, facilities, wants_others))
+    _heed_the_end(torrent)
+    if torrent.state is State.SEEDING and not torrent.is_finished:
+        torrent.download_again()
+
+
+def _heed_the_end(torrent: Torrent) -> None:
+    """Finish a download of which nothing is missing, unless bytes are on their way to files."""
     if torrent.state is State.DOWNLOADING and torrent.is_finished:
         torrent.wake().on_finished()
-    elif torrent.state is State.SEEDING and not torrent.is_finished:
-        torrent.download_again()
 
 
 def _skipped(choice: FileChoice | None) -> frozenset[int]:
@@ -93,6 +98,5 @@ async def _put_in_place(torrent: Torrent, facilities: Facilities, wants_others: 
         return
     finally:
         torrent.placing -= wants_others
-    if torrent.state is State.DOWNLOADING and torrent.is_finished:
-        torrent.wake().on_finished()
+    _heed_the_end(torrent)
     await take_stamps(torrent, disk)

@@ -278,6 +278,9 @@ class Upload:
         if isinstance(result, Exception):
             self._read_failed(peer, slab, is_small, result)
             return
+        if peer.connection.is_closed:  # nothing is sent, and nothing counts as sent
+            self._give_back(slab, is_small)
+            return
         self._send(peer, slab, view, payload, is_small)
         peer.connection.flush()
         self.pump(peer)
@@ -289,9 +292,12 @@ class Upload:
         slabs = self._swarm.facilities.slabs
         peer.connection.write(view, None if is_small else lambda: slabs.release(slab))
 
-    def _read_failed(self, peer: Peer, slab: Slab, is_small: bool, error: Exception) -> None:
+    def _give_back(self, slab: Slab, is_small: bool) -> None:
         if not is_small:
             self._swarm.facilities.slabs.release(slab)
+
+    def _read_failed(self, peer: Peer, slab: Slab, is_small: bool, error: Exception) -> None:
+        self._give_back(slab, is_small)
         peer.connection.close(None)
         self._swarm.storage_failed(error)
 

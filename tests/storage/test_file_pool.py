@@ -109,6 +109,26 @@ def test_invalidate_closes_idle_files_now_and_leased_ones_later(tmp_path: Path) 
     pool.close()
 
 
+def test_of_an_owner_that_parted_nothing_is_held_open(tmp_path: Path) -> None:
+    """Jobs that come late still find its files; a deleted one would take its room for ever."""
+    folder, other = Folder(tmp_path, 2), Folder(tmp_path, 2)
+    pool = FilePool(4)
+    pool.invalidate(folder, 0)
+    with pool.lease(folder, 0):
+        pass
+    assert len(pool) == 1, "that was about one file"
+    pool.invalidate(folder)
+    before = open_count()
+    for writable in (False, True):
+        with pool.lease(folder, 1, writable=writable) as fd:
+            assert os.pread(fd, 9, 0) == b"1"
+    assert (len(pool), open_count()) == (0, before)
+    with pool.lease(other, 1):
+        pass
+    assert len(pool) == 1
+    pool.close()
+
+
 def test_running_out_of_descriptors_gives_back_ours_and_tries_again(tmp_path: Path) -> None:
     folder = Folder(tmp_path, 2)
     pool = FilePool(8)

@@ -97,3 +97,4 @@ async def test_what_is_complete_when_the_torrent_pauses_is_written(tmp_path: Pat
         data = (tmp_path / "t").read_bytes()
         for index, _, _ in asked[:3]:
             assert data[index * BLOCK :][: len(SMALL.piece(index))] == SMALL.piece(index)
+        assert not len(one.session.facilities.file_pool), "nor is a file left open"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -278,3 +279,29 @@ async def test_a_peer_that_leaves_during_a_read_takes_nothing_along(
         await one.until(lambda: not one.live.peers.connected)
         await one.session.facilities.disk.settle()
         assert one.session.facilities.slabs.in_use == 0
+
+
+async def test_what_was_read_for_a_peer_that_left_is_not_counted_as_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_read = threading.Event()
+    read_into = TorrentFiles.read_into
+
+    def late(files: TorrentFiles, *what: object) -> None:
+        may_read.wait(60)
+        read_into(files, *what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TorrentFiles, "read_into_nowait", lambda *_: False)
+    async with one_torrent(tmp_path, has=True) as one:
+        monkeypatch.setattr(TorrentFiles, "read_into", late)
+        visitor = await _customer(one)
+        visitor.send(wire.numbers(wire.REQUEST, 1, 0, BLOCK))
+        try:
+            peer = one.known()
+            await one.until(lambda: peer.is_reading_disk)
+            visitor.writer.transport.abort()
+            await one.until(lambda: peer.connection.is_closed)
+        finally:
+            may_read.set()
+        await one.until(lambda: not peer.is_reading_disk)
+        assert one.torrent.up_rate.total == 0
