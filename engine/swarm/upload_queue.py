@@ -34,6 +34,9 @@ class UploadQueue(Generic[RequestT]):
     def __len__(self) -> int:
         return len(self._asked)
 
+    def __contains__(self, request: object) -> bool:
+        return request in self._asked
+
     def __iter__(self) -> Iterator[RequestT]:
         return iter(self.first(len(self._order)))
 

@@ -188,12 +188,14 @@ class Upload:
         peer.uploads.add(requests)
 
     def _servable(self, peer: Peer, requests: Sequence[Request], room: int) -> list[Request]:
-        """Return those that we serve, and reject the others."""
-        have = self._swarm.have
+        """Return those that we serve, and reject the others, but for those that wait already."""
+        have, waiting = self._swarm.have, peer.uploads
         may_ask = not peer.protocol.am_choking
         served: list[Request] = []
         refused: list[Request] = []
         for request in requests:
+            if request in waiting:
+                continue
             index = request[0]
             is_allowed = have[index] and (may_ask or index in peer.granted_fast)
             (served if is_allowed and len(served) < room else refused).append(request)

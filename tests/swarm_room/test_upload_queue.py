@@ -49,6 +49,8 @@ def test_it_is_a_set_in_the_order_of_asking(steps: list[tuple[str, object]]) -> 
             asked = {request: None for request in asked if request[0] == what}
         assert len(queue) == len(asked)
         assert set(queue) == set(asked)
+        assert all(request in queue for request in asked)
+        assert not any(request in queue for request in unsorted if request not in asked)
         kept_order = [request for request in queue if request not in unsorted]
         assert kept_order == [request for request in asked if request not in unsorted]
 

@@ -247,6 +247,25 @@ async def test_one_who_is_paused_by_the_limit_is_served_when_it_is_lifted(tmp_pa
             assert await _next_block(visitor) == (index, begin, _content(index, begin, BLOCK))
 
 
+async def test_asking_twice_is_asking_once_also_where_no_more_is_taken(tmp_path: Path) -> None:
+    """A reject of the second would be the answer to the first, and then comes the block."""
+    async with one_torrent(tmp_path, has=True, limits=Limits(max_request_queue=4)) as one:
+        visitor = await _customer(one)
+        one.torrent.set_limits(up=1)
+        visitor.send(wire.numbers(wire.REQUEST, 0, 0, BLOCK))
+        await _next_block(visitor)  # more than the limit allows for hours
+        waiting = [(index, 0, BLOCK) for index in range(1, 5)]
+        for _ in range(2):
+            visitor.send(*(wire.numbers(wire.REQUEST, *each) for each in waiting))
+        visitor.send(wire.numbers(wire.REQUEST, 11, 5, 5))
+        assert (await visitor.until(wire.REJECT)).numbers == (11, 5, 5)
+        assert list(one.known().uploads) == waiting
+        one.torrent.set_limits(up=0)
+        for each in waiting:
+            index, begin, block = await _next_block(visitor)
+            assert (index, begin, len(block)) == each
+
+
 async def test_a_large_request_is_one_message(tmp_path: Path) -> None:
     async with one_torrent(tmp_path, has=True) as one:
         visitor = await _customer(one)
