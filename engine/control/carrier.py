@@ -110,7 +110,7 @@ class _ProgramCarrier:
         try:
             async with asyncio.timeout(timeout_s):
                 if not await self._is_greeted():
-                    await self._wait(process.wait())
+                    await self._has_ended()
                     raise explained(program, process.returncode, self._words())
         except TimeoutError as error:
             await self.close()
@@ -134,7 +134,7 @@ class _ProgramCarrier:
         return False
 
     async def why_ended(self) -> str:
-        await self._wait(self._process.wait())
+        await self._has_ended()
         code = self._process.returncode
         return "" if code == 0 else str(explained(self._program, code, self._words()))
 
@@ -144,11 +144,14 @@ class _ProgramCarrier:
             for number in (None, signal.SIGTERM, signal.SIGKILL):
                 if number is not None:
                     _signal(self._process, number)
-                if await self._wait(self._drain()) and await self._wait(self._process.wait()):
+                if await _ends(self._drain()) and await _ends(self._process.wait()):
                     break
         finally:
-            if self._process.returncode is None:  # who ends the loop cancels us here, too
-                _kill(self._process)
+            # Who ends the loop cancels us here, too; and something that the program left behind, as
+            # ssh its ControlMaster, may hold the other end of a pipe for hours.
+            if self._process.returncode is None:
+                _signal(self._process, signal.SIGKILL)
+            _close_pipes(self._process)
             self._listening.cancel()
         await asyncio.wait([self._listening])
 
@@ -163,14 +166,10 @@ class _ProgramCarrier:
             self._said += data
             del self._said[:-_WORDS_BYTES]
 
-    async def _wait(self, ending: Awaitable[object]) -> bool:
-        """Await for a moment; False when that was too short."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE_S):
-                await ending
-                await asyncio.wait([self._listening])
-                return True
-        return False
+    async def _has_ended(self) -> None:
+        """Wait a moment for the end, and for the last words."""
+        if await _ends(self._process.wait()):
+            await _ends(asyncio.wait([self._listening]))
 
     def _words(self) -> str:
         return self._said.decode(errors="replace")
@@ -182,15 +181,24 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
         os.killpg(process.pid, number)
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """End it without waiting. A Process has no `close`: its pipes would outlive the loop."""
-    _signal(process, signal.SIGKILL)
+async def _ends(ending: Awaitable[object]) -> bool:
+    """Await for a moment; False when that was too short."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GRACE_S):
+            await ending
+            return True
+    return False
+
+
+def _close_pipes(process: asyncio.subprocess.Process) -> None:
+    """A Process has no `close`: its pipes would outlive the loop."""
     process._transport.close()  # type: ignore[attr-defined]
 
 
 def _give_up(starting: asyncio.Task[asyncio.subprocess.Process]) -> None:
     if not starting.cancelled() and not starting.exception():
-        _kill(starting.result())
+        _signal(starting.result(), signal.SIGKILL)
+        _close_pipes(starting.result())
 
 
 def explained(program: Program, code: int | None, said: str) -> EngineUnreachable:

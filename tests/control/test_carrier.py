@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.control import schema
-from engine.control.carrier import explained, open_carrier
+from engine.control.carrier import GREETING, explained, open_carrier
 from engine.control.client import ControlClient
 from engine.control.server import ControlServer
 from engine.engine_address import Program, parse_address
@@ -119,6 +121,29 @@ async def test_who_is_hurried_leaves_no_program_either(tmp_path: Path) -> None:
             await connecting
         while Path("/proc", told.read_text().strip()).exists():
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("held", ["2>/dev/null", ">/dev/null"], ids=["stdout", "stderr"])
+async def test_what_a_program_leaves_behind_keeps_no_pipe_of_ours_open(
+    held: str, tmp_path: Path
+) -> None:
+    """As ssh does with ControlPersist, for hours."""
+    told = tmp_path / "pid"
+    behind = f"echo $$ > {told}; exec sleep 600"
+    script = f"setsid sh -c {shlex.quote(behind)} {held} </dev/null & cat"
+    opening = f"printf '%s' {shlex.quote(GREETING.decode())}; {script}"
+    before = len(os.listdir("/proc/self/fd"))
+    carrier = await open_carrier(shell(opening))
+    try:
+        await carrier.close()
+        async with asyncio.timeout(20):
+            while len(os.listdir("/proc/self/fd")) > before:
+                await asyncio.sleep(0.01)
+    finally:
+        async with asyncio.timeout(20):
+            while not told.exists() or not told.read_text().strip():
+                await asyncio.sleep(0.01)
+        os.kill(int(told.read_text()), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("turns", range(10))
