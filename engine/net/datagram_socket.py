@@ -114,7 +114,7 @@ class DatagramSocket:
                 raise
         return len(run)
 
-    def send_whole(self, datagram: bytes, to: Endpoint) -> None:
+    def send_whole(self, datagram: bytes | bytearray, to: Endpoint) -> None:
         """Send a datagram that must not be fragmented on its way. Raises OSError."""
         self.socket.setsockopt(*self._discover, _MUST_NOT_FRAGMENT)
         try:

@@ -80,7 +80,7 @@ class RelaySocket:
                 return begin + sent // size * packet_bytes
         return len(run)
 
-    def send_whole(self, datagram: bytes, to: Endpoint) -> None:
+    def send_whole(self, datagram: bytes | bytearray, to: Endpoint) -> None:
         """Send a datagram that must not be fragmented on its way to the relay. Raises OSError."""
         self._plain.send_whole(_head(to) + datagram, self._relay)
 

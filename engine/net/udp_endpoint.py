@@ -26,6 +26,7 @@ from engine.net.route import Route
 DATAGRAM_BYTES = 64 * 1024
 _READS_PER_TURN = 64
 _BYTES_PER_TURN = 1024 * 1024
+"""At most: what a run brings is read where RECEIVE_BUFFER_BYTES are, and the last has to fit."""
 _MAX_WAITING_BYTES = 32 * 1024 * 1024
 _MAX_SOURCES = 4096
 
@@ -152,7 +153,9 @@ class UdpEndpoint:
             return False
         return True
 
-    def send_run(self, run: bytes, packet_bytes: int, to: Endpoint, *, whole: bool = False) -> None:
+    def send_run(
+        self, run: bytes | bytearray, packet_bytes: int, to: Endpoint, *, whole: bool = False
+    ) -> None:
         """Send datagrams of `packet_bytes`, the last may be shorter; `whole`: one that must not be
         fragmented. What a full socket does not take is sent later, or lost if too much waits."""
         sock = self._sockets.get(to.is_ipv6)
@@ -234,7 +237,7 @@ class UdpEndpoint:
                     one = run[at : at + packet_bytes]
                     self._hand_over(one, len(one), source, touched)
             taken += count
-            if taken >= _BYTES_PER_TURN:
+            if taken > _BYTES_PER_TURN - DATAGRAM_BYTES:
                 break
         for receiver in touched:
             receiver.turn_ended()

@@ -259,7 +259,7 @@ class UtpMultiplexer:
             stream.machine.inbound.keep()
         self._shared.arena.empty()
 
-    def _emit(self, to: Endpoint, run: bytes, packet_bytes: int, whole: bool) -> None:
+    def _emit(self, to: Endpoint, run: bytes | bytearray, packet_bytes: int, whole: bool) -> None:
         self._endpoint.send_run(run, packet_bytes, to, whole=whole)
 
     def mind(self, stream: UtpStream) -> None:

@@ -30,6 +30,9 @@ _LINGER_BYTES = 256 * 1024
 """Of what was written and not yet taken when a connection is closed, so much is still sent."""
 
 
+_BEGINNING = State.SYN_SENT, State.SYN_RECEIVED
+
+
 class Turns(Protocol):
     """Who runs the streams of a port."""
 
@@ -55,6 +58,7 @@ class UtpStream:
 
     __slots__ = (
         "_handler",
+        "_has_turn",
         "_pending",
         "_reading",
         "_turns",
@@ -88,6 +92,7 @@ class UtpStream:
         self._handler: ConnectionHandler | None = None
         self._pending: deque[tuple[memoryview, Callable[[], None] | None]] = deque()
         self._reading = False
+        self._has_turn = False
         self._was_full = False
 
     def start(self, handler: ConnectionHandler) -> None:
@@ -148,7 +153,7 @@ class UtpStream:
             if sent is not None:
                 sent()
             return
-        if not self._pending:
+        if not self._pending and not self._has_turn:
             self._turns.touch(self)
         self._pending.append((memoryview(data), sent))
         self.pending_bytes += len(data)
@@ -159,11 +164,13 @@ class UtpStream:
         return len(self._pending)
 
     def flush(self) -> None:
-        """Send now as much as the window and the socket take."""
+        """Send now as much as the window and the socket take; in its turn, what fills no whole run
+        when that ends, as more may follow."""
         if not self.is_closed and self._pending and not self._was_full:
             self._fill()
-            self.machine.push(monotonic())
-            self._turns.mind(self)
+            if not self._has_turn:
+                self.machine.push(monotonic())
+                self._turns.mind(self)
 
     def _fill(self) -> None:
         pending, machine = self._pending, self.machine
@@ -188,18 +195,17 @@ class UtpStream:
     def turn(self) -> None:
         """Do what became possible: hand over bytes, take bytes to send, answer."""
         machine = self.machine
-        if self.connected is not None and machine.state not in (State.SYN_SENT, State.SYN_RECEIVED):
-            self._tell_connected()
-        if not self.is_closed:
-            self._deliver()
-            if self._pending:
-                was_full = self._was_full
+        self._has_turn = True
+        try:
+            if self.connected is not None and machine.state not in _BEGINNING:
+                self._tell_connected()
+            if not self.is_closed:
+                self._deliver()
+                self._take_writes()
+            elif self._pending:
                 self._fill()
-                has_room = was_full and self.pending_bytes < LOW_WATERMARK_BYTES
-                if has_room and self._handler and not self.is_closed:
-                    self._handler.on_writable()
-        elif self._pending:
-            self._fill()
+        finally:
+            self._has_turn = False
         if self.is_closed and not self._pending:
             machine.finish(monotonic())
         machine.push(monotonic())
@@ -207,6 +213,16 @@ class UtpStream:
         if machine.state is State.CLOSED:
             self._turns.forget(self)
             self.close(self._why())
+
+    def _take_writes(self) -> None:
+        was_full = self._was_full
+        if self._pending:
+            self._fill()
+        has_room = was_full and self.pending_bytes < LOW_WATERMARK_BYTES
+        if has_room and self._handler and not self.is_closed:
+            self._handler.on_writable()
+            if self._pending and not self._was_full:
+                self._fill()
 
     def _tell_connected(self) -> None:
         tell, self.connected = self.connected, None

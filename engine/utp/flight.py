@@ -1,15 +1,14 @@
 """Packets of a uTP connection in a row: filled, sent, kept until they arrived (BEP 29). HOT.
 
-Payloads of a row touch each other, so that it is filled by one copy; headers lie apart. What of it
-leaves is joined through views that were made once, since slicing costs more than copying.
+Payloads of a row touch each other, so that it is filled by one copy. What of it leaves is joined by
+headers, through views that were made once, since slicing costs more than copying.
 
-        headers  [h0][h1][h2]…         datagrams = h0 p0 h1 p1 h2 p2 …
-        payload  [p0    ][p1    ][p2    ]…
+        payload  [p0    ][p1    ][p2    ]…         datagrams = h0 p0 h1 p1 h2 p2 …
 """
 
 from __future__ import annotations
 
-from engine.utp.packet import DATA, HEADER_BYTES, MAX_DATAGRAM_BYTES, MAX_RUN_PACKETS
+from engine.utp.packet import DATA, HEADER_BYTES, MAX_DATAGRAM_BYTES, MAX_RUN_PACKETS, pack_run
 
 
 class Flight:
@@ -21,7 +20,6 @@ class Flight:
         "count",
         "filled",
         "first",
-        "headers",
         "is_pooled",
         "is_probe",
         "kind",
@@ -39,13 +37,12 @@ class Flight:
         self.step = step
         self.capacity = capacity
         self.is_pooled = is_pooled
-        self.headers = bytearray(HEADER_BYTES * capacity)
-        headers = memoryview(self.headers)
         self.payload = payload = memoryview(bytearray(step * capacity))
-        self.views: list[memoryview] = []
-        for n in range(capacity):
-            self.views.append(headers[n * HEADER_BYTES : (n + 1) * HEADER_BYTES])
-            self.views.append(payload[n * step : (n + 1) * step])
+        self.views: list[bytes | memoryview] = [
+            b"",
+            *(payload[n * step : (n + 1) * step] for n in range(capacity)),
+        ]
+        """Packet n is at n + 1."""
         self.begin(0)
 
     def begin(self, first: int) -> None:
@@ -90,13 +87,16 @@ class Flight:
             size -= self.step - self.last_bytes
         return size
 
-    def datagrams(self, start: int, end: int) -> bytes:
-        """Return the packets from `start` up to `end`; their headers must have been packed."""
+    def datagrams(self, start: int, end: int, prefix: bytes, ack: int) -> bytearray:
+        """Return the packets from `start` up to `end`, with headers that begin with `prefix` and
+        acknowledge `ack`."""
+        payloads = self.views
         if end == self.count and self.last_bytes != self.step:
             at = (end - 1) * self.step
-            last = self.payload[at : at + self.last_bytes]
-            return b"".join((*self.views[2 * start : 2 * end - 1], last))
-        return b"".join(self.views[2 * start : 2 * end])
+            payloads = [b"", *payloads[start + 1 : end], self.payload[at : at + self.last_bytes]]
+        elif start or end != self.capacity:
+            payloads = [b"", *payloads[start + 1 : end + 1]]
+        return pack_run(prefix, self.first + start, ack, payloads, self.step + HEADER_BYTES)
 
 
 class FlightPool:

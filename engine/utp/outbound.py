@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from engine.utp.flight import Flight, FlightPool
-from engine.utp.packet import DATA, HEADER_BYTES, nearest, pack_headers_into
+from engine.utp.packet import DATA, HEADER_BYTES, nearest
 from engine.utp.path_mtu import PathMtu
 
 MAX_PACKETS_UNDER_WAY = 16_000
@@ -24,7 +24,7 @@ _FEW_BYTES = 1024 * 1024
 _BULK_PACKETS = 4
 """With so many under way a short packet waits for more bytes or for their acks."""
 
-Emit = Callable[[bytes, int, bool], None]
+Emit = Callable[[bytes | bytearray, int, bool], None]
 """Takes datagrams, the bytes of each but the last, and whether fragmenting them is forbidden."""
 
 
@@ -186,15 +186,9 @@ class Outbound:
         self._emit_packets(flight, start, end, whole=flight.is_probe)
 
     def _emit_packets(self, flight: Flight, start: int, end: int, *, whole: bool = False) -> None:
-        pack_headers_into(
-            flight.headers,
-            start * HEADER_BYTES,
-            self.prefix if flight.kind == DATA else self.prefix_of(flight.kind),
-            flight.first + start,
-            self.ack,
-            end - start,
-        )
-        self._emit(flight.datagrams(start, end), flight.step + HEADER_BYTES, whole)
+        prefix = self.prefix if flight.kind == DATA else self.prefix_of(flight.kind)
+        run = flight.datagrams(start, end, prefix, self.ack)
+        self._emit(run, flight.step + HEADER_BYTES, whole)
 
     def resend(self, window: int, now: float) -> int:
         """Send lost packets again as far as the window allows; return how many."""

@@ -25,6 +25,10 @@ _MAX_EXTENSIONS = 8
 
 _HEADER = Struct(">BBHIIIHH")
 _PREFIX = Struct(">BBHIII")
+_NUMBERS = Struct(">HH")
+_SEQ_AT = 16
+_SEQUENCE = Struct(f">{0x10000 + MAX_RUN_PACKETS}H").pack(*range(0x10000), *range(MAX_RUN_PACKETS))
+"""All numbers of packets behind each other as they are on the wire, and the first ones again."""
 _NO_DATA = memoryview(b"")
 
 
@@ -117,23 +121,20 @@ def prefix(kind: int, connection_id: int, timestamp: int, delay: int, window: in
     )
 
 
-@lru_cache(maxsize=256)
-def _headers(count: int) -> Struct:
-    return Struct(">" + "16sHH" * count)
-
-
-def pack_headers_into(
-    headers: bytearray, at: int, start: bytes, seq: int, ack: int, count: int
-) -> None:
-    """Write the headers of `count` packets from number `seq` on, each HEADER_BYTES behind the last;
-    `start` is their `prefix`."""
-    fields: list[bytes | int] = [start, 0, ack & 0xFFFF] * count
+def pack_run(
+    start: bytes, seq: int, ack: int, payloads: Sequence[bytes | memoryview], packet_bytes: int
+) -> bytearray:
+    """Return packets from number `seq` on, each of `packet_bytes` but the last; `start` is their
+    `prefix`. An empty payload must come before those that are meant: the header is what joins them,
+    and only the numbers have to be set one by one."""
+    count = len(payloads) - 1
     seq &= 0xFFFF
-    if seq + count <= 0x10000:
-        fields[1::3] = range(seq, seq + count)
-    else:
-        fields[1::3] = [(seq + n) & 0xFFFF for n in range(count)]
-    _headers(count).pack_into(headers, at, *fields)
+    run = bytearray(start + _NUMBERS.pack(seq, ack & 0xFFFF)).join(payloads)
+    if count > 1:
+        end = 2 * (seq + count)
+        run[_SEQ_AT::packet_bytes] = _SEQUENCE[2 * seq : end : 2]
+        run[_SEQ_AT + 1 :: packet_bytes] = _SEQUENCE[2 * seq + 1 : end : 2]
+    return run
 
 
 @lru_cache(maxsize=256)
@@ -146,6 +147,13 @@ def is_data_in_order(run: memoryview, packet_bytes: int, count: int, seq: int) -
     if run[0] != _VERSION or run[1]:
         return False
     seq &= 0xFFFF
+    if not packet_bytes % 4:
+        beginnings = run.cast("I")[:: packet_bytes // 4].tobytes()
+        numbers = run.cast("H")[_SEQ_AT // 2 :: packet_bytes // 2].tobytes()
+        return (
+            beginnings == bytes(run[:4]) * count
+            and numbers == _SEQUENCE[2 * seq : 2 * (seq + count)]
+        )
     if seq + count > 0x10000:
         return False
     fields = _beginnings(count, packet_bytes).unpack_from(run)
