@@ -112,24 +112,28 @@ class ChosenFiles(TorrentFiles):
 
     # ── when other files are skipped than before ────────────────────────────────────────────────
 
-    def gather(self) -> None:
+    def gather(self) -> list[int]:
         """Put what the part file has of files that are wanted now to where it belongs, and forget
-        what is needed no more. Cheap where there is nothing to do. If something else is chosen
-        meanwhile it ends: what that needs is done by its own. Raises StorageError."""
+        what is needed no more. Returns the pieces that were damaged there, and so are lost. Cheap
+        where there is nothing to do. If something else is chosen meanwhile it ends: what that needs
+        is done by its own. Raises StorageError."""
         era, skipped = self._placement.choice
+        damaged: list[int] = []
         with self._translating("reading", self._parts.path), _LOCK:
             if self._is_settled(era, skipped):
-                return
+                return damaged
             pieces = self._parts.pieces()
             self._parts.settled(NOT_SETTLED)
         for piece in pieces:
             with _LOCK:
                 if self._placement.choice[0] != era:
-                    return
-                self._gather_piece(piece)
+                    break
+                if not self._gather_piece(piece):
+                    damaged.append(piece)
         with self._translating("writing", self._parts.path), _LOCK:
             if self._placement.settle(era):
                 self._parts.settled(digest_of(skipped))
+        return damaged
 
     def _is_settled(self, era: int, skipped: Set[int]) -> bool:
         """True if all is in its place for these files; the lock is held. Raises bare OSError."""
@@ -138,16 +142,18 @@ class ChosenFiles(TorrentFiles):
             return placement.choice[0] == era
         return self._parts.is_settled(digest_of(skipped)) and placement.settle(era)
 
-    def _gather_piece(self, piece: int) -> None:
+    def _gather_piece(self, piece: int) -> bool:
+        """False if it was damaged."""
         start = piece * self._info.piece_length
         content = memoryview(bytearray(self._info.geometry.piece_size(piece)))
         with self._translating("reading", self._parts.path):
             if not self._parts.keeps(piece):
-                return  # another gathering was here
+                return True  # another gathering was here
             self._parts.read(start, content)
         digest = hashlib.sha1(content, usedforsecurity=False).digest()
+        is_sound = digest == self._info.piece_hash(piece)
         is_needed = False
-        if digest == self._info.piece_hash(piece):
+        if is_sound:
             for span, parts in self._cut(start, (content,)):
                 if span.is_pad:
                     continue
@@ -158,6 +164,7 @@ class ChosenFiles(TorrentFiles):
         if not is_needed:
             with self._translating("writing", self._parts.path):
                 self._parts.forget(piece)
+        return is_sound
 
     def _has(self, span: Span, content: bytes) -> bool:
         """True if a file that is there has these bytes already."""

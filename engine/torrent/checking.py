@@ -27,7 +27,11 @@ async def make_ready(torrent: Torrent, disk: Disk) -> None:
     await disk.settle()
     files = torrent.files(torrent.info)
     try:
-        await disk.run(files.gather)
+        if lost := await disk.run(files.gather):
+            have = torrent.have.copy()
+            for piece in lost:
+                have.discard(piece)
+            torrent.checked(have)
         suspects = find_suspects(torrent, await disk.run(files.stamps))
         if suspects is None or suspects:
             await check(torrent, disk, files, suspects)

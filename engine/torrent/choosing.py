@@ -87,7 +87,7 @@ async def _put_in_place(torrent: Torrent, facilities: Facilities, wants_others: 
         files = live.files if live is not None else torrent.files(torrent.info)
         try:
             await disk.settle()
-            await disk.run(files.gather)
+            lost = await disk.run(files.gather)
             if torrent.state.is_running:
                 await disk.run(files.prepare)
         finally:
@@ -98,5 +98,9 @@ async def _put_in_place(torrent: Torrent, facilities: Facilities, wants_others: 
         return
     finally:
         torrent.placing -= wants_others
+    if lost:
+        torrent.note("warning", f"{len(lost)} pieces that were kept apart are damaged")
+        torrent.recheck()
+        return
     _heed_the_end(torrent)
     await take_stamps(torrent, disk)

@@ -34,8 +34,8 @@ class Wrapped(Middleware):
     def file_map(self) -> FileMap:
         return self._files.file_map
 
-    def gather(self) -> None:
-        self._files.gather()
+    def gather(self) -> list[int]:
+        return self._files.gather()
 
 
 Spoil = Callable[[TorrentFiles], Middleware]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import threading
 from pathlib import Path
@@ -127,6 +128,40 @@ async def test_many_changes_of_mind_in_a_row(tmp_path: Path) -> None:
                 data[file.offset : file.end] = path.read_bytes()
         for index in have:
             assert data[index * PIECE :][: len(content.piece(index))] == content.piece(index)
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_what_was_damaged_where_it_was_kept_is_fetched_again(
+    is_running: bool, tmp_path: Path
+) -> None:
+    """Whether files are chosen while it runs or while it rests."""
+    async with one_torrent(tmp_path, content=CONTENT) as one:
+        torrent = one.torrent
+        torrent.choose(choice(0, 0, 1))
+        giver = await one.visitor(0, has=ALL)
+        giver.send(wire.frame(wire.UNCHOKE))
+        asked = [(await giver.until(wire.REQUEST)).numbers for _ in range(3)]
+        giver.send(*(one.block(*request) for request in asked))
+        await one.until(lambda: torrent.state is State.SEEDING)
+        await one.until(lambda: torrent.record is not None and torrent.record.is_clean)
+        if not is_running:
+            torrent.pause()
+        (part,) = tmp_path.glob(".*.parts")
+        raw = bytearray(part.read_bytes())
+        raw[-PIECE // 2] ^= 1
+        look = part.stat()
+        part.write_bytes(raw)
+        os.utime(part, ns=(look.st_atime_ns, look.st_mtime_ns))  # a disk that forgets
+        torrent.choose(None)
+        torrent.start()
+        await one.until(lambda: torrent.state is State.DOWNLOADING and not torrent.have[8])
+        giver = await one.visitor(1, has=ALL)
+        giver.send(wire.frame(wire.UNCHOKE))
+        async for said in giver.messages():
+            if said.id == wire.REQUEST:
+                giver.send(one.block(*said.numbers))
+        await one.until(lambda: torrent.state is State.SEEDING)
+        assert (tmp_path / "t/b").read_bytes() == CONTENT.content_of(1)
 
 
 async def test_a_choice_while_it_is_checked_or_paused(tmp_path: Path) -> None:
