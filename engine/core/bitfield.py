@@ -98,6 +98,14 @@ class Bitfield:
         both.count = bits.bit_count()
         return both
 
+    def without(self, other: Bitfield) -> Bitfield:
+        """What is set here and not in `other`, of the same size."""
+        bits = int.from_bytes(self._bytes, "big") & ~int.from_bytes(other._bytes, "big")
+        rest = Bitfield(self.size)
+        rest._bytes[:] = bits.to_bytes(len(self._bytes), "big")
+        rest.count = bits.bit_count()
+        return rest
+
     def discard(self, index: int) -> bool:
         """Clear a bit; True if it was set before."""
         mask = 0x80 >> (index & 7)

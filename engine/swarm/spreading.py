@@ -41,7 +41,7 @@ class Spreading(Generic[PeerT]):
 
     def came_with(self, peer: PeerT, pieces: Bitfield) -> None:
         """A peer told all that it has, at once."""
-        for index in pieces:
+        for index in pieces.without(self._spread):
             self.gained(peer, index)
 
     def gained(self, peer: PeerT, index: int) -> None:

@@ -137,13 +137,15 @@ class Conversation:
     def on_message(self, peer: Peer, message: Message) -> None:
         """React to anything but a block or a request. Raises ProtocolError where it is illegal."""
         swarm = self._swarm
+        is_first = peer.protocol.is_opening
         is_news = peer.protocol.received(message)
         match message:
             case Have(index):
                 if is_news:
                     swarm.download.on_have(peer, index)
             case BitfieldMessage() | HaveAll() | HaveNone():
-                swarm.download.on_pieces(peer)
+                if is_news or is_first:
+                    swarm.download.on_pieces(peer)
             case Choke():
                 swarm.download.on_choked(peer)
             case Unchoke():

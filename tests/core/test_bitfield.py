@@ -64,6 +64,14 @@ def test_what_two_have_in_common(case: tuple[int, list[set[int]]]) -> None:
     assert both.count == len(mine & theirs)
 
 
+@given(sized_sets(2))
+def test_what_one_has_and_another_has_not(case: tuple[int, list[set[int]]]) -> None:
+    size, (mine, theirs) = case
+    rest = of(size, mine).without(of(size, theirs))
+    assert rest == of(size, mine - theirs)
+    assert rest.count == len(mine - theirs)
+
+
 @given(st.integers(0, 70), st.integers(0, 12))
 def test_another_length_is_refused(size: int, length: int) -> None:
     if length == (size + 7) // 8:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from engine.core import bencode
+from engine.torrent.download import Download
 from engine.torrent.facilities import Limits
 from engine.torrent.lifecycle import State
+from engine.torrent.peer import Peer
 from engine.wire.fast_extension import allowed_fast_set
 from tests.fakes import scripted_peer as wire
 from tests.fakes.scripted_peer import Said
@@ -151,3 +153,28 @@ async def test_upload_only_peers_and_seeds_part_from_a_seed(tmp_path: Path) -> N
         grown = await one.visitor(1, has=bits(*range(PIECES - 1)))
         grown.send(wire.numbers(wire.HAVE, PIECES - 1))
         await grown.hangup()
+
+
+@pytest.mark.parametrize("has", [True, False])
+async def test_what_a_peer_says_again_costs_nothing(
+    has: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many pieces a bitfield is work for milliseconds, and thousands of them fit into a read."""
+    heeded: list[int] = []
+    on_pieces = Download.on_pieces
+
+    def counted(download: Download, peer: Peer) -> None:
+        heeded.append(peer.protocol.peer_pieces.count)
+        on_pieces(download, peer)
+
+    monkeypatch.setattr(Download, "on_pieces", counted)
+    async with one_torrent(tmp_path, has=has) as one:
+        visitor = await one.visitor()
+        for said in (bits(), bits(1), bits(1), bits(1, 2), bits(2)):
+            visitor.send(wire.frame(wire.BITFIELD, said) * 100)
+        assert await visitor.is_alive()
+        assert heeded == [0, 1, 2]
+        if not has:
+            visitor.send(wire.frame(wire.HAVE_ALL) * 100)
+            assert await visitor.is_alive()
+            assert heeded == [0, 1, 2, PIECES]
