@@ -38,6 +38,7 @@ from engine.session.local_peers import LocalPeers
 from engine.session.options import SessionOptions
 from engine.session.proxying import Proxying
 from engine.session.reaching import Reaching
+from engine.session.removing import Removals
 from engine.session.rerouting import Rerouting
 from engine.session.resuming import resume
 from engine.session.state_db import StateDb
@@ -81,6 +82,7 @@ class Session:
         self._active: dict[Torrent, None] = {}
         self._tasks = Tasks(self._loop)
         self.spawn = self._tasks.spawn
+        self._removals = Removals()
         self._tick_timer: asyncio.TimerHandle | None = None
         self._ticked_at = self._loop.time()
         self._totals_before = {"downloaded": 0, "uploaded": 0}
@@ -244,6 +246,7 @@ class Session:
             preallocate=preallocate,
             wishes=wishes,
         )
+        await self._removals.over(source.info_hash)
         if (there := self.torrents.get(source.info_hash)) is not None:
             if there.has_info or isinstance(source, Magnet):
                 raise DuplicateTorrentError(f"{there.name} is here already")
@@ -273,14 +276,15 @@ class Session:
         info = torrent.info if delete_data and torrent.has_info else None
         torrent.pause()
         self._unregister(torrent)
-        if self._state is not None:
-            await self._state.run(self._state.remove, torrent.info_hash)
-        await self.facilities.disk.settle()
-        if info is not None:
-            await self.facilities.disk.run(torrent.files(info).delete)
-        elif torrent.choice is not None:
-            job = partial(remove_part_file, torrent.save_path, torrent.info_hash)
-            await self.facilities.disk.run(job)
+        with self._removals.of(torrent.info_hash):
+            if self._state is not None:
+                await self._state.run(self._state.remove, torrent.info_hash)
+            await self.facilities.disk.settle()
+            if info is not None:
+                await self.facilities.disk.run(torrent.files(info).delete)
+            elif torrent.choice is not None:
+                job = partial(remove_part_file, torrent.save_path, torrent.info_hash)
+                await self.facilities.disk.run(job)
 
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
         """Limit the whole session, in bytes a second; 0 lifts a limit, None leaves it."""
