@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -19,8 +20,11 @@ import pytest
 from engine.control import schema
 from engine.control.client import ControlClient
 from engine.core.bitfield import Bitfield
+from engine.core.file_choice import FileChoice
 from engine.core.metainfo import Metainfo
 from engine.session.state_db import StateDb
+from engine.storage.chosen_files import ChosenFiles
+from engine.storage.file_pool import FilePool
 from engine.torrent.lifecycle import State
 from tests.end_to_end.dht_rig import dht_options
 from tests.end_to_end.rig import endpoint_of, running, seeding, until, until_state
@@ -137,6 +141,81 @@ async def test_twenty_kills_corrupt_nothing_and_lose_next_to_nothing(tmp_path: P
             assert await daemon.process.wait() == 0
     assert (tmp_path / "target" / "t").read_bytes() == content.data
     assert row.downloaded < 2 * content.info.total_length
+
+
+def _all_recorded_is_there(folder: Path, content: Sample) -> int:
+    """Look, as a new life would, at a copy of what a dead daemon left; return how many pieces its
+    state file vouches for."""
+    state = StateDb(folder / "state" / "state.db")
+    try:
+        (row,) = state.load()
+    finally:
+        state.close()
+    count = content.info.geometry.piece_count
+    have = list(Bitfield.from_bytes(row.have, count)) if row.have is not None else []
+    choice = FileChoice(row.priorities, Bitfield(count)) if row.priorities else None
+    copy = folder / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder / "target", copy)
+    pool = FilePool(8)
+    files = ChosenFiles(copy, content.info, pool, skipped=choice.skipped if choice else frozenset())
+    assert files.gather() == []
+    for index in have:
+        buffer = bytearray(content.info.geometry.piece_size(index))
+        files.read_into(index * PIECE, [buffer])
+        assert buffer == content.piece(index)
+    pool.close()
+    return len(have)
+
+
+async def test_kills_while_small_files_are_written_and_chosen(tmp_path: Path) -> None:
+    """Pieces go to several files each, and apart; those that are vouched for are where they are
+    looked for, and in the end every file is right."""
+    rng = random.Random(11)
+    sizes = (500, 3000, 9000, PIECE, 20_000)
+    content = sample([Layout(f"d{n % 7}/{n:04}", rng.choice(sizes)) for n in range(400)], PIECE)
+    content.store(tmp_path / "source")
+    metainfo = Metainfo(content.info)
+    name = metainfo.info_hash.hex()
+    most = 0
+    async with running() as seeder:
+        await seeding(seeder, metainfo, tmp_path / "source")
+        for number in range(6):
+            async with (
+                _daemon(tmp_path, down_limit=2 * RATE) as daemon,
+                await daemon.until_ready() as client,
+            ):
+                if not number:
+                    await client.call(
+                        schema.AddTorrent(
+                            metainfo=metainfo.encode(),
+                            save_path=str(tmp_path / "target"),
+                            peers=[str(endpoint_of(seeder))],
+                        )
+                    )
+                for _ in range(rng.randint(2, 6)):
+                    first = rng.randrange(380)
+                    files = [f"{first}-{first + rng.randint(1, 19)}"]
+                    how = rng.choice(["only", "skip", "skip", "normal", "normal"])
+                    await client.call(schema.SetFiles(torrent=name, **{how: files}))
+                    await asyncio.sleep(rng.uniform(0, 0.05))
+                if number % 2:
+                    await client.call(schema.SetFiles(torrent=name, normal=["*"]))
+                await asyncio.sleep(rng.uniform(0, 0.4))
+                await daemon.kill()
+            most = max(most, _all_recorded_is_there(tmp_path, content))
+        assert most > 0  # they did get somewhere
+        async with _daemon(tmp_path, down_limit=0) as daemon, await daemon.until_ready() as client:
+            await client.call(schema.SetFiles(torrent=name, normal=["*"]))
+            async with asyncio.timeout(30):
+                row = None
+                while row is None or row.state is not schema.TorrentState.SEEDING:
+                    row = (await client.call(schema.GetTorrent(torrent=name))).row
+            daemon.process.send_signal(signal.SIGTERM)
+            assert await daemon.process.wait() == 0
+    for number, file in enumerate(content.info.files):
+        assert tmp_path.joinpath("target", *file.path).read_bytes() == content.content_of(number)
+    assert not list((tmp_path / "target").glob(".*.parts"))
 
 
 async def _joined(client: ControlClient) -> schema.DhtNodeInfo:
