@@ -12,6 +12,7 @@ One ack answers all that came before a `push`. Whatever no honest peer sends is 
 from __future__ import annotations
 
 from engine.errors import PeerError, PeerTimeoutError
+from engine.utp.acks import Acks
 from engine.utp.feedback import Feedback
 from engine.utp.inbound import Inbound
 from engine.utp.ledbat import Ledbat
@@ -34,14 +35,12 @@ from engine.utp.path_mtu import PathMtu
 from engine.utp.shared import Shared, State
 from engine.utp.timing import ACK_DELAY_S, KEEP_ALIVE_S, LINGER_S, SYN_TRIES, TRIES, Timing
 
-_ACK_AT_ONCE_PACKETS = 2
-
 
 class UtpConnection:
     """The state of one connection, that begins when it is told to `dial` or to `answer`."""
 
     __slots__ = (
-        "_acks_due",
+        "_acks",
         "_force_one",
         "_has_fin",
         "_is_finishing",
@@ -84,7 +83,7 @@ class UtpConnection:
         """The last of a run whose header was not taken yet."""
         self._last_window = self.inbound.window
         """What we said last that may come."""
-        self._acks_due = 0
+        self._acks = Acks(now)
         self._force_one = False
         self._is_finishing = False
         self._has_fin = False
@@ -130,8 +129,9 @@ class UtpConnection:
             self._unseen = last  # nothing new but times: once in a turn will do
         elif not self.feedback.take(last, now):
             return True
+        had_gap = bool(inbound.early)
         if inbound.take_run(b"".join(payloads.of(run, packet_bytes, count)), count, now):
-            self._ack_later(count, now)
+            self._ack_later(count, now, is_urgent=had_gap)
         else:
             self.counters.out_of_window += count
         return True
@@ -169,7 +169,7 @@ class UtpConnection:
         elif packet.type == FIN:
             if not self.inbound.take_fin(self.inbound.unwrap(packet.seq), now):
                 self.counters.out_of_window += 1
-            self._ack_later(_ACK_AT_ONCE_PACKETS, now)
+            self._ack_later(1, now, is_urgent=True)
 
     def _received_data(self, packet: Packet, now: float) -> None:
         inbound = self.inbound
@@ -184,7 +184,7 @@ class UtpConnection:
             self.counters.duplicates += 1
         # A gap, or its end, is told at once: somebody waits for it.
         in_order = taken and is_next and not inbound.early
-        self._ack_later(1 if in_order else _ACK_AT_ONCE_PACKETS, now)
+        self._ack_later(1, now, is_urgent=not in_order)
 
     def repeated_syn(self, now: float) -> None:
         """Our answer was lost, or the question was doubled."""
@@ -285,8 +285,7 @@ class UtpConnection:
                 return
         self._has_sent(numbered, now)
         if sent and not inbound.early:
-            self._acks_due, self.timing.ack_at = 0, None
-            self._last_window = inbound.window
+            self._has_acked()
         elif self.state is not State.SYN_SENT and self._is_ack_due(now):
             self._send_ack()
         if not self.feedback.window and not outbound.has_packets:
@@ -297,15 +296,15 @@ class UtpConnection:
             self.timing.sent(self.outbound.next - 1, now)
 
     def _is_ack_due(self, now: float) -> bool:
-        if self._acks_due >= _ACK_AT_ONCE_PACKETS:
+        if self._acks.are_due:
             return True
         if self.timing.ack_at is not None and now >= self.timing.ack_at:
             return True
         # The peer may wait for room; a little more of it is not worth a packet.
         return self.inbound.window - self._last_window >= self.inbound.limit // 2
 
-    def _ack_later(self, packets: int, now: float) -> None:
-        self._acks_due += packets
+    def _ack_later(self, packets: int, now: float, *, is_urgent: bool) -> None:
+        self._acks.came(packets, is_urgent=is_urgent)
         if self.timing.ack_at is None:
             self.timing.ack_at = now + ACK_DELAY_S
 
@@ -373,9 +372,13 @@ class UtpConnection:
             self.inbound.window,
         )
 
-    def _send_ack(self) -> None:
-        self._acks_due, self.timing.ack_at = 0, None
+    def _has_acked(self) -> None:
+        self._acks.answered(self._now)
+        self.timing.ack_at = None
         self._last_window = self.inbound.window
+
+    def _send_ack(self) -> None:
+        self._has_acked()
         self.timing.keep_alive_at = self._now + KEEP_ALIVE_S
         self._emit(STATE)
 
