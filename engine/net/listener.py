@@ -28,10 +28,8 @@ class Listener:
         self._accepted = accepted
         self._sockets: list[socket.socket] = []
         self._port = 0
-
-    @property
-    def endpoints(self) -> list[Endpoint]:
-        return [endpoint(*sock.getsockname()[:2]) for sock in self._sockets]
+        self.endpoints: list[Endpoint] = []
+        """Where it listens now; asked for each address that anybody tells us of."""
 
     @property
     def port(self) -> int:
@@ -45,7 +43,8 @@ class Listener:
         sockets = self._route.listening(port)
         self.close()
         self._sockets = sockets
-        self._port = int(self._sockets[0].getsockname()[1])
+        self.endpoints = [endpoint(*sock.getsockname()[:2]) for sock in sockets]
+        self._port = self.endpoints[0].port
         for sock in self._sockets:
             self._loop.add_reader(sock.fileno(), self._on_readable, sock)
 
@@ -74,3 +73,4 @@ class Listener:
             self._loop.remove_reader(sock.fileno())
             sock.close()
         self._sockets = []
+        self.endpoints = []

@@ -63,32 +63,32 @@ class PeerExchange:
 
     def tick(self, now: float) -> None:
         """Once a second: tell those whose turn it is."""
-        everybody: dict[Endpoint, Peer] | None = None
+        everybody: dict[Endpoint, PexPeer] | None = None
         for peer in self._swarm.peers.connected:
             telling = peer.telling
             if telling is None or not telling.is_due(now, self._revision) or not _ext_id(peer):
                 continue
             if everybody is None:
                 everybody = {
-                    each.dial_address: each
+                    each.dial_address: PexPeer(each.dial_address, _flags(each))
                     for each in self._swarm.peers.connected
                     if each.listens_at or not each.is_incoming
                 }
             self._tell(peer, telling, everybody, now)
 
     def _tell(
-        self, peer: Peer, telling: Telling, everybody: dict[Endpoint, Peer], now: float
+        self, peer: Peer, telling: Telling, everybody: dict[Endpoint, PexPeer], now: float
     ) -> None:
-        host = peer.connection.remote.host
+        host, own = peer.connection.remote.host, peer.dial_address
         others = {
             address: other
             for address, other in everybody.items()
-            if other is not peer and may_know(host, address.host)
+            if address != own and may_know(host, address.host)
         }
         change = telling.change(others, now, self._revision)
         if change is None:
             return
-        added = tuple(PexPeer(address, _flags(others[address])) for address in change.added)
+        added = tuple(others[address] for address in change.added)
         payload = ut_pex.encode(PexMessage(added, tuple(change.dropped)))
         peer.send(encoder.extended(_ext_id(peer), payload))
 

@@ -36,6 +36,7 @@ class PexFlags(IntFlag):
 
 _NO_FLAGS = PexFlags(0)
 _ALL_FLAGS = sum(PexFlags)
+_FLAGS = [PexFlags(value) for value in range(_ALL_FLAGS + 1)]
 
 
 class PexPeer(NamedTuple):
@@ -81,7 +82,7 @@ def decode(payload: bytes) -> PexMessage:
         if len(flags) * (width + 2) != len(contacts):
             flags = bytes(len(contacts) // (width + 2))
         for number, address in _unpack(contacts, family, width):
-            added.setdefault(address, PexFlags(flags[number] & _ALL_FLAGS))
+            added.setdefault(address, _FLAGS[flags[number] & _ALL_FLAGS])
         gone = _unpack(_text(said, f"dropped{suffix}"), family, width)
         dropped.update((address, None) for _, address in gone)
     return PexMessage(tuple(PexPeer(*each) for each in added.items()), tuple(dropped))
@@ -103,4 +104,6 @@ def _unpack(data: bytes, family: int, width: int) -> Iterator[tuple[int, Endpoin
         port = int.from_bytes(data[at + width : at + step], "big")
         if port:
             host = socket.inet_ntop(family, data[at : at + width])
-            yield at // step, endpoint(host, port)
+            # Of IPv4 that is the canonical text; a crowd tells each other of everybody at once.
+            is_canonical = family == socket.AF_INET
+            yield at // step, Endpoint(host, port) if is_canonical else endpoint(host, port)
