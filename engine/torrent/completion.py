@@ -121,10 +121,14 @@ class Completion:
             swarm.on_finished()
 
     def tell_haves(self) -> None:
-        """Tell all peers about the pieces of this turn of the loop, in one write each."""
+        """Tell all peers about the pieces of this turn of the loop, in one write each; those who
+        can do nothing with it hear of them with the next ones, or within a second."""
         if not self._announce:
             return
-        frames = encoder.haves(self._announce)
-        self._announce = []
+        indexes, self._announce = self._announce, []
+        frames, is_last = encoder.haves(indexes), self._download.picker.is_finished
         for peer in list(self._swarm.peers.connected):
-            peer.send(frames)
+            if is_last or peer.can_use(indexes):
+                peer.send(peer.take_late_haves() + frames)
+            else:
+                peer.late_haves += indexes

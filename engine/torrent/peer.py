@@ -5,7 +5,7 @@ A peer takes what arrives apart and passes it to the torrent's parts by topic; i
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.core.bitfield import Bitfield
@@ -81,6 +81,7 @@ class Peer:
         "is_reading_disk",
         "is_slow",
         "is_snubbed",
+        "late_haves",
         "listens_at",
         "metadata_given",
         "peer_id",
@@ -157,6 +158,8 @@ class Peer:
         """Bytes to them and from them that the debt knows of."""
         self.hoards = False
         """It passes nothing on of what we seed."""
+        self.late_haves: list[int] = []
+        """Pieces that we have and have not told them of yet."""
         self.is_snubbed = False
         self.is_slow = False
         """It sends much less than the others do."""
@@ -244,7 +247,23 @@ class Peer:
         self.spoke_at = self.swarm.now()
         self.connection.write(data)
 
+    def can_use(self, indexes: Sequence[int]) -> bool:
+        """True if they could ask for one of these pieces of ours now, or would say that they want
+        to. Else there is no hurry, and each packet costs both sides something."""
+        protocol, theirs = self.protocol, self.pieces
+        if protocol.peer_interested and protocol.am_choking:
+            return False
+        return any(not theirs[index] for index in indexes)
+
+    def take_late_haves(self) -> bytes:
+        """Return the messages that are still to be sent, for the caller to do it."""
+        indexes, self.late_haves = self.late_haves, []
+        return encoder.haves(indexes)
+
     def keep_alive(self, now: float) -> None:
+        """Once a second: say what may not wait for longer."""
+        if self.late_haves:
+            self.send(self.take_late_haves())
         if now - self.spoke_at > _KEEP_ALIVE_S:
             self.send(encoder.keep_alive())
 
@@ -258,7 +277,7 @@ class Peer:
         if self.protocol.am_choking:
             self.protocol.am_choking = False
             self.unchoked_at = now
-            self.send(encoder.unchoke())
+            self.send(self.take_late_haves() + encoder.unchoke())
 
     def set_interested(self, interested: bool) -> None:
         if self.protocol.am_interested != interested:

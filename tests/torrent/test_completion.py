@@ -40,6 +40,33 @@ async def test_small_pieces_that_come_together_are_told_together(tmp_path: Path)
         assert one.torrent.have_bytes == sum(len(SMALL.piece(index)) for index in told)
 
 
+async def test_who_can_do_nothing_with_a_piece_hears_of_it_all_the_same(tmp_path: Path) -> None:
+    """With the unchoke at the latest, or after a second."""
+    async with one_torrent(tmp_path, content=SMALL) as one:
+        giver = await one.visitor(0, has=ALL)
+        choked = await one.visitor(1, has=bytes(COUNT // 8))
+        await one.until(lambda: one.known(0).pieces.is_full)
+        peer = one.known(1)
+        assert peer.can_use([0]), "it would say that it is interested"
+        peer.protocol.peer_interested = True
+        assert not peer.can_use([0]), "it can ask for nothing"
+        peer.protocol.am_choking = False
+        assert peer.can_use([0])
+        assert not one.known(0).can_use([0]), "it has it"
+        peer.protocol.am_choking = True
+        peer.late_haves += [3, 4]
+        peer.unchoke(one.live.now())
+        said = [await choked.until(wire.HAVE) for _ in range(2)]
+        assert [each.numbers[0] for each in said] == [3, 4]
+        await choked.until(wire.UNCHOKE)
+        giver.send(wire.frame(wire.UNCHOKE))
+        asked = await _requests(giver, 4)
+        giver.send(*(one.block(*request) for request in asked))
+        for visitor in (giver, choked):
+            told = {(await visitor.until(wire.HAVE)).numbers[0] for _ in asked}
+            assert told == {index for index, _, _ in asked}
+
+
 async def test_a_corrupt_piece_among_good_ones_costs_its_sender_and_nothing_else(
     tmp_path: Path,
 ) -> None:
