@@ -2,8 +2,9 @@
 
 Nothing is copied that need not be: what arrives is deciphered where the transport has put it, and
 a slab of blocks where the upload has laid it out. It happens on the loop: a read costs it 1.4 ms at
-most, a slab 0.4 ms, and the key stream needs no order but that of the calls. A thread would free
-the loop only to have it wait for the interpreter's lock, and both for the cores.
+most, a slab 0.4 ms, and the key stream needs no order but that of the calls. A thread could do it
+beside the loop, since the library lets go of the interpreter's lock, but needs a buffer of its own
+for what arrives, and wins only where a core is idle: not where both ends share two.
 
 Invariant: every byte passes its cipher once, in the order of the stream.
 """
