@@ -92,19 +92,20 @@ class Bitfield:
 
     def common_with(self, other: Bitfield) -> Bitfield:
         """What is set in both, of the same size."""
-        bits = int.from_bytes(self._bytes, "big") & int.from_bytes(other._bytes, "big")
-        both = Bitfield(self.size)
-        both._bytes[:] = bits.to_bytes(len(self._bytes), "big")
-        both.count = bits.bit_count()
-        return both
+        return self._of_same_size(self._as_number() & other._as_number())
 
     def without(self, other: Bitfield) -> Bitfield:
         """What is set here and not in `other`, of the same size."""
-        bits = int.from_bytes(self._bytes, "big") & ~int.from_bytes(other._bytes, "big")
-        rest = Bitfield(self.size)
-        rest._bytes[:] = bits.to_bytes(len(self._bytes), "big")
-        rest.count = bits.bit_count()
-        return rest
+        return self._of_same_size(self._as_number() & ~other._as_number())
+
+    def _as_number(self) -> int:
+        return int.from_bytes(self._bytes, "big")
+
+    def _of_same_size(self, bits: int) -> Bitfield:
+        made = Bitfield(self.size)
+        made._bytes[:] = bits.to_bytes(len(self._bytes), "big")
+        made.count = bits.bit_count()
+        return made
 
     def discard(self, index: int) -> bool:
         """Clear a bit; True if it was set before."""

@@ -198,12 +198,11 @@ class ChosenFiles(TorrentFiles):
         with _LOCK:
             absent = {file for file in {span.file for _, span in places} if not self._stamp(file)}
             if absent:
-                length = self._info.piece_length
                 pieces = {
                     piece
                     for at, span in places
                     if span.file in absent
-                    for piece in range(at // length, (at + span.length - 1) // length + 1)
+                    for piece in self._pieces_in(at, span.length)
                 }
                 with self._translating("writing", self._parts.path):
                     digest = digest_of(skipped) if self._is_settled(era, skipped) else NOT_SETTLED

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,12 +14,12 @@ from engine.core.file_choice import FileChoice
 from engine.core.file_wishes import FileWishes
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
-from engine.storage.chosen_files import ChosenFiles
 from engine.storage.part_file import part_file_name
 from engine.torrent.lifecycle import State
 from engine.torrent.torrent import Torrent
 from tests.end_to_end.rig import LOOPBACK, endpoint_of, running, seeding, until, until_state
 from tests.end_to_end.test_kill import RATE, _daemon
+from tests.fakes.late_gathering import hold_gathering
 from tests.interop.driver import require
 from tests.interop.driver import running as running_client
 from tests.interop.libtorrent_client import LibtorrentClient
@@ -121,13 +120,6 @@ async def test_it_is_not_complete_before_all_is_in_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was kept apart takes longer to come to its file than the rest to be fetched."""
-    moves = threading.Event()
-    gather = ChosenFiles.gather
-
-    def gather_late(files: ChosenFiles) -> None:
-        moves.wait(60)
-        gather(files)
-
     CONTENT.store(tmp_path / "source")
     target = tmp_path / "target"
     async with running() as seeder, running() as session:
@@ -140,7 +132,7 @@ async def test_it_is_not_complete_before_all_is_in_its_place(
         )
         await until_state(session, torrent, State.SEEDING)
         await torrent_settled(session, torrent)
-        monkeypatch.setattr(ChosenFiles, "gather", gather_late)
+        moves = hold_gathering(monkeypatch)
         choose(torrent, normal=("*",))
         await until(session, lambda: torrent.is_complete)
         assert torrent.state is State.DOWNLOADING

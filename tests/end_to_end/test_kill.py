@@ -22,6 +22,7 @@ from engine.control.client import ControlClient
 from engine.core.bitfield import Bitfield
 from engine.core.file_choice import FileChoice
 from engine.core.metainfo import Metainfo
+from engine.session.session import Session
 from engine.session.state_db import StateDb
 from engine.storage.chosen_files import ChosenFiles
 from engine.storage.file_pool import FilePool
@@ -81,6 +82,24 @@ async def _daemon(
             await daemon.kill()
 
 
+async def _add(client: ControlClient, metainfo: Metainfo, folder: Path, seeder: Session) -> None:
+    await client.call(
+        schema.AddTorrent(
+            metainfo=metainfo.encode(),
+            save_path=str(folder / "target"),
+            peers=[str(endpoint_of(seeder))],
+        )
+    )
+
+
+async def _seeds(client: ControlClient, name: str) -> schema.TorrentRow:
+    """The torrent, as soon as it seeds."""
+    while True:
+        row = (await client.call(schema.GetTorrent(torrent=name))).row
+        if row.state is schema.TorrentState.SEEDING:
+            return row
+
+
 def _recorded(folder: Path, content: Sample) -> list[int]:
     """The pieces that the state file of a dead daemon vouches for; they are right on disk."""
     state = StateDb(folder / "state" / "state.db")
@@ -115,13 +134,7 @@ async def test_twenty_kills_corrupt_nothing_and_lose_next_to_nothing(tmp_path: P
                     continue
                 async with await daemon.until_ready() as client:
                     if not number:
-                        await client.call(
-                            schema.AddTorrent(
-                                metainfo=metainfo.encode(),
-                                save_path=str(tmp_path / "target"),
-                                peers=[str(endpoint_of(seeder))],
-                            )
-                        )
+                        await _add(client, metainfo, tmp_path, seeder)
                     before = await client.call(schema.GetTorrent(torrent=name))
                     assert before.pieces_have >= len(recorded)
                     await asyncio.sleep(rng.uniform(0, 0.5))
@@ -134,9 +147,7 @@ async def test_twenty_kills_corrupt_nothing_and_lose_next_to_nothing(tmp_path: P
         assert len(recorded) > 30  # they did get somewhere
         async with _daemon(tmp_path, down_limit=0) as daemon, await daemon.until_ready() as client:
             async with asyncio.timeout(20):
-                row = None
-                while row is None or row.state is not schema.TorrentState.SEEDING:
-                    row = (await client.call(schema.GetTorrent(torrent=name))).row
+                row = await _seeds(client, name)
             daemon.process.send_signal(signal.SIGTERM)
             assert await daemon.process.wait() == 0
     assert (tmp_path / "target" / "t").read_bytes() == content.data
@@ -186,13 +197,7 @@ async def test_kills_while_small_files_are_written_and_chosen(tmp_path: Path) ->
                 await daemon.until_ready() as client,
             ):
                 if not number:
-                    await client.call(
-                        schema.AddTorrent(
-                            metainfo=metainfo.encode(),
-                            save_path=str(tmp_path / "target"),
-                            peers=[str(endpoint_of(seeder))],
-                        )
-                    )
+                    await _add(client, metainfo, tmp_path, seeder)
                 for _ in range(rng.randint(2, 6)):
                     first = rng.randrange(380)
                     files = [f"{first}-{first + rng.randint(1, 19)}"]
@@ -208,9 +213,7 @@ async def test_kills_while_small_files_are_written_and_chosen(tmp_path: Path) ->
         async with _daemon(tmp_path, down_limit=0) as daemon, await daemon.until_ready() as client:
             await client.call(schema.SetFiles(torrent=name, normal=["*"]))
             async with asyncio.timeout(30):
-                row = None
-                while row is None or row.state is not schema.TorrentState.SEEDING:
-                    row = (await client.call(schema.GetTorrent(torrent=name))).row
+                await _seeds(client, name)
             daemon.process.send_signal(signal.SIGTERM)
             assert await daemon.process.wait() == 0
     for number, file in enumerate(content.info.files):

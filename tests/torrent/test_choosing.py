@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,10 @@ from engine.core.file_choice import FileChoice
 from engine.core.file_wishes import FileWishes
 from engine.core.metainfo import Metainfo
 from engine.errors import InputError
-from engine.storage.chosen_files import ChosenFiles
 from engine.torrent.lifecycle import State
 from tests.end_to_end.rig import running, until, until_state
 from tests.fakes import scripted_peer as wire
+from tests.fakes.late_gathering import hold_gathering
 from tests.storage.torrents import Layout, sample
 from tests.torrent.one_torrent import BLOCK, one_torrent
 
@@ -64,13 +63,6 @@ async def test_peers_get_what_is_on_its_way_to_a_file_that_is_wanted_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And that file is there already, with a hole for it."""
-    may_gather = threading.Event()
-    gather = ChosenFiles.gather
-
-    def late(files: ChosenFiles) -> None:
-        may_gather.wait(60)
-        gather(files)
-
     async with one_torrent(tmp_path, content=CONTENT) as one:
         one.torrent.choose(choice(0, 0, 1))
         giver = await one.visitor(0, has=ALL)
@@ -78,7 +70,7 @@ async def test_peers_get_what_is_on_its_way_to_a_file_that_is_wanted_now(
         asked = [(await giver.until(wire.REQUEST)).numbers for _ in range(3)]
         giver.send(*(one.block(*request) for request in asked))
         await one.until(lambda: one.torrent.have.count == 2)
-        monkeypatch.setattr(ChosenFiles, "gather", late)
+        may_gather = hold_gathering(monkeypatch)
         try:
             one.torrent.choose(choice(0, 1, 1))
             giver = await one.visitor(1, has=ALL)
