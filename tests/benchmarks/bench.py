@@ -17,6 +17,7 @@ from tests.benchmarks.figures import REFERENCE, LegResult
 from tests.benchmarks.fixed_tracker import FixedTracker
 from tests.benchmarks.payloads import GIB, MIB, Payloads, with_tracker
 from tests.benchmarks.process_figures import Watch, others_share
+from tests.benchmarks.reserve import Reserve
 
 SLOWEST_BYTES_PER_S = 10_000_000
 PATIENCE_S = 45.0
@@ -69,6 +70,7 @@ class Bench:
     profiler: Profiler | None = None
     """Wrapped around the process that a leg is about."""
     others: list[float] = field(default_factory=list)
+    reserve: Reserve = field(default_factory=Reserve)
     _number: int = 0
     verified: set[tuple[str, str]] = field(default_factory=set)
     """(leg, client) whose copy was compared with the original."""

@@ -150,7 +150,12 @@ def room_for(needed_bytes: int, folder: Path) -> bool:
         return False
     if folder != Path("/dev/shm"):
         return True
+    return available_bytes() > wanted + GIB
+
+
+def available_bytes() -> int:
+    """Return how much memory the kernel could give to new work."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * KIB > wanted + GIB
-    return False
+            return int(line.split()[1]) * KIB
+    return 0

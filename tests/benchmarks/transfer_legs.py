@@ -67,6 +67,8 @@ async def transfer(
                 for number, name in enumerate(names)
             ]
 
+        await asyncio.to_thread(bench.reserve.hold, payload.size * len(leechers))
+        stack.callback(bench.reserve.release)
         seeds = await started(seeders, "seed")
         for seed in seeds:
             torrent = bench.torrent_for(seed, payload.torrent, folder)
@@ -78,7 +80,10 @@ async def transfer(
         await asyncio.sleep(_SETTLE_S)
         groups = {Subject.LEECHERS: leeches, Subject.SEEDERS: seeds, Subject.ALL: leeches + seeds}
         rest = [each for each in leeches + seeds if each not in groups[subject]]
-        async with bench.measured(groups[subject], rest, files_below=save_to) as watch:
+        async with (
+            bench.measured(groups[subject], rest, files_below=save_to) as watch,
+            bench.reserve.handed_out(),
+        ):
             began = time.monotonic()
             peers = [seed.endpoint for seed in seeds]
             for number, leech in enumerate(leeches):
