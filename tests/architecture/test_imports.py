@@ -22,12 +22,19 @@ ROOMS: dict[str, set[str]] = {
 TAKES_SETTINGS = {"storage", "tracker", "net", "torrent", "session", "control"}
 """May import engine.settings; pure rooms get plain values."""
 
+SCHEMA = {
+    f"engine.control.{name}"
+    for name in (
+        *("schema", "schema_dht", "schema_files", "schema_filter", "schema_peers"),
+        *("schema_request", "schema_session", "schema_torrents", "schema_views"),
+    )
+}
+"""The interface of the engine: a module for each topic, and one that has the names of all."""
+
 FRONT_DOOR = {
+    *SCHEMA,
     "engine.engine_address",
-    *(
-        f"engine.control.{name}"
-        for name in ("schema", "framing", "client", "carrier", "socket_path")
-    ),
+    *(f"engine.control.{name}" for name in ("framing", "client", "carrier", "socket_path")),
 }
 """What a front end loads: small, and the same for all of them."""
 
@@ -70,6 +77,17 @@ def test_rooms_import_only_what_lies_below_them() -> None:
         for module in modules("engine")
         for found in module.imports()
         if found.name.split(".", maxsplit=1)[0] == "engine" and not _may_import(module, found.name)
+    ]
+    assert_none(wrong)
+
+
+def test_the_schema_is_reached_by_one_name() -> None:
+    wrong = [
+        f"{module.at(found.line)}: take it from engine.control.schema"
+        for package in ("engine", "tui", "tests")
+        for module in modules(package)
+        for found in module.imports()
+        if found.name.startswith("engine.control.schema_") and module.name not in SCHEMA
     ]
     assert_none(wrong)
 

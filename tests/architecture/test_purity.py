@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from tests.architecture.source import Module, assert_none, modules
+from tests.architecture.test_imports import SCHEMA
 
 PURE_ROOMS = {"core", "wire", "utp", "swarm", "discovery"}
 PURE_MODULES = {
@@ -14,7 +15,7 @@ PURE_MODULES = {
     "engine.setting_kinds",
     "engine.settings",
     "engine.control.change_log",
-    "engine.control.schema",
+    *SCHEMA,
     "engine.control.subscriptions",
     "engine.control.view_order",
     "engine.net.http_tunnel",
