@@ -19,7 +19,10 @@ from engine.errors import InputError
 
 _NUMBER = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\s*([A-Za-z]*)", re.ASCII)
 _BINARY = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_SIZES = {"": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, **_BINARY}
+_SHORT = {name[0]: size for name, size in _BINARY.items() if size > 1} | {"k": 1 << 10}
+"""As the interface and all tables shorten them: "500K" is what they mean by it."""
+_DECIMAL = {"kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZES = {"": 1, **_SHORT, **_DECIMAL, **_BINARY}
 _RATES = {**_SIZES, "kbit": 125, "Mbit": 125_000, "Gbit": 125_000_000}
 _TIMES = {"": 1.0, "ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _TIME_DIGITS = 9
@@ -87,7 +90,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Bytes, as 65536, "64KiB", "1.5 MB"."""
+    """Bytes, as 65536, "64KiB", "64K", "1.5 MB"."""
 
     least: int
     most: int
@@ -126,13 +129,13 @@ class PowerOfTwo:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Bytes a second, as 65536, "1.5MB/s", "100Mbit/s"; 0 is no limit."""
+    """Bytes a second, as 65536, "500K", "1.5MB/s", "100Mbit/s"; 0 is no limit."""
 
     most: int = 1 << 40
 
     @property
     def expected(self) -> str:
-        return "a rate such as 10MiB/s, 1.5MB/s or 100Mbit/s, or 0 for no limit"
+        return "a rate such as 500K, 10MiB/s or 100Mbit/s, or 0 for no limit"
 
     def parse(self, given: object) -> int:
         if isinstance(given, str):
