@@ -204,12 +204,18 @@ def run(args: Sequence[str]) -> int:
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else PROGRAM
         hint = f" (`{where} --help` says more)" if isinstance(error, click.UsageError) else ""
-        return _fail(f"{error.format_message()}{hint}", error.exit_code)
+        return _fail(f"{_without_brackets(error.format_message())}{hint}", error.exit_code)
     except click.Abort:
         return _fail("interrupted", INTERRUPTED)
     except Exception as error:
         return _on_error(_only_cause(error), shared)
     return code if isinstance(code, int) else 0
+
+
+def _without_brackets(message: str) -> str:
+    """What Click says, without those around "(Did you mean one of …?)": a hint in some follows."""
+    said, bracket, meant = message.partition(" (Did you mean")
+    return f"{said} Did you mean{meant.removesuffix(')')}" if bracket else message
 
 
 def _on_error(error: BaseException, shared: Globals) -> int:

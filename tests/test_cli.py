@@ -105,6 +105,7 @@ def test_the_list_of_commands_says_what_they_say() -> None:
 def test_wrong_usage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
         (["nonsense"], "No such command 'nonsense'"),
+        (["gett"], "No such command 'gett'. Did you mean one of: 'get', 'magnet'? (`seedwright"),
         (["list", "--nonsense"], "No such option"),
         (["get"], "Missing argument 'SOURCE'"),
         (["list", "--sort", "beauty"], "'beauty'"),
