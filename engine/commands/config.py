@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ import rich_click as click
 
 from engine.commands import options
 from engine.commands.help import Group, command
-from engine.commands.output import Column, Styled, say, say_json, say_table, terminal_width
+from engine.commands.output import GAP, Column, Styled, say, say_json, say_table, terminal_width
 from engine.config_file import change_config, default_config_path
 from engine.control.socket_path import default_socket_path, default_state_dir
 from engine.errors import SettingsError
@@ -35,7 +36,8 @@ COLOURS = {
 }
 
 
-LONG_VALUE = 40
+LEAST_FOR_VALUES = 24
+"""Columns of the terminal; where fewer are left, less is said of where they came from."""
 _STANDARD_PLACES: Final[dict[str, Callable[[Mapping[str, str]], Path]]] = {
     "daemon.socket": default_socket_path,
     "daemon.state_dir": default_state_dir,
@@ -85,21 +87,36 @@ def config(
 
 
 def _tell(effective: Effective) -> None:
-    columns = (Column("SETTING"), Column("VALUE"), Column("FROM", grows=True))
-    rows: list[tuple[str, str, str | Styled]] = []
-    for key, value, origin in effective.rows():
-        first, *rest = _folded(_said(key, value))
-        rows.append((key, first, Styled(_short(origin), COLOURS[origin.layer])))
-        rows += [("", each, "") for each in rest]
-    say_table(columns, rows)
+    rows = [(key, _said(key, value), origin) for key, value, origin in effective.rows()]
+    origins = [_short(origin) for _, _, origin in rows]
+    width = terminal_width()
+    if width is not None:
+        rows = [(key, _from_home(value), origin) for key, value, origin in rows]
+        beside = max(len(key) for key, _, _ in rows) + 2 * len(GAP)
+        if width - beside - max(map(len, origins)) < LEAST_FOR_VALUES:
+            origins = [str(origin.layer) for _, _, origin in rows]
+        width = max(LEAST_FOR_VALUES, width - beside - max(map(len, origins)))
+    cells: list[tuple[str, str, str | Styled]] = []
+    for (key, value, origin), said in zip(rows, origins, strict=True):
+        first, *rest = [value] if width is None else folded(value, width)
+        cells.append((key, first, Styled(said, COLOURS[origin.layer])))
+        cells += [("", each, "") for each in rest]
+    say_table((Column("SETTING"), Column("VALUE"), Column("FROM", grows=True)), cells)
     for warning in effective.warnings:
         say(f"warning: {warning}", err=True)
 
 
-def _folded(value: str) -> list[str]:
-    """A list that is long, one item a line: for people, whose terminals are narrow."""
-    is_long = terminal_width() is not None and len(value) > LONG_VALUE
-    return value.replace(", ", ",\n").split("\n") if is_long else [value]
+def folded(value: str, width: int) -> list[str]:
+    """A value in lines of `width` characters at most: for people, whose terminals are narrow. They
+    end behind a comma or a slash where there is one."""
+    lines = [""]
+    for part in re.findall(r"[^,/]*(?:, ?|/|$)", value):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+        while len(lines[-1].rstrip()) > width:
+            lines[-1:] = lines[-1][:width], lines[-1][width:]
+    return [line.rstrip() for line in lines]
 
 
 def _said(key: str, text: str) -> str:
@@ -123,10 +140,12 @@ def _said(key: str, text: str) -> str:
 
 
 def _short(origin: Origin) -> str:
+    return str(origin._replace(name=_from_home(origin.name)))
+
+
+def _from_home(path: str) -> str:
     home = os.path.expanduser("~")
-    if origin.layer is Layer.FILE and origin.name.startswith(f"{home}/"):
-        return f"{origin.layer} ~{origin.name[len(home) :]}"
-    return str(origin)
+    return f"~{path[len(home) :]}" if path.startswith(f"{home}/") else path
 
 
 def _path(ctx: click.Context) -> Path:

@@ -15,7 +15,7 @@ import rich_click as click
 
 from tui.format import clean, fit
 
-_GAP: Final = "  "
+GAP: Final = "  "
 _MIN_GROWING: Final = 10
 
 
@@ -66,7 +66,7 @@ def say_table(columns: Sequence[Column], rows: Sequence[Sequence[str | Styled]])
         for at, column in enumerate(kept)
     ]
     if width is not None:
-        excess = sum(widths) + len(_GAP) * (len(kept) - 1) - width
+        excess = sum(widths) + len(GAP) * (len(kept) - 1) - width
         for at, column in enumerate(kept):
             if column.grows and excess > 0:
                 cut = min(excess, max(0, widths[at] - max(_MIN_GROWING, len(column.title))))
@@ -74,7 +74,7 @@ def say_table(columns: Sequence[Column], rows: Sequence[Sequence[str | Styled]])
                 excess -= cut
     head = [Styled(column.title, "bright_black") for column in kept]
     for row in [head, *cells] if cells else []:
-        line = _GAP.join(
+        line = GAP.join(
             click.style(fit(cell.text, size, right=column.right), fg=cell.colour or None)
             for cell, column, size in zip(row, kept, widths, strict=True)
         )

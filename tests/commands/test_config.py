@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import rich_click as click
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.commands.config import as_toml
+from engine.commands.config import as_toml, folded
 from engine.errors import SettingsError
 from engine.settings import KINDS
 from tests.commands.conftest import Run
@@ -49,6 +55,29 @@ def test_every_value_says_where_it_came_from(
     assert origin == ["default"]
     assert lines["metrics.listen"].split()[1:] == ["(none)", "default"]
     assert lines["storage.watch_folder"].split()[1:] == ["(none)", "default"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 132])
+def test_every_line_fits_a_terminal(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("SEEDWRIGHT_NETWORK_ISOLATED", "true")
+    monkeypatch.setenv("SEEDWRIGHT_STORAGE_SAVE_PATH", "/srv/" + "a-very-long-name/" * 8)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    size = os.terminal_size((columns, 24))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: size)
+    lines = click.unstyle(run("config").out).splitlines()
+    assert len(lines) > len(KINDS)
+    assert max(map(len, lines)) <= max(columns, 80)
+    assert sum(line.count("a-very-long-name") for line in lines) == 8
+    assert any("environ" in line for line in lines)
+
+
+@given(st.text(alphabet="ab,/ ", max_size=60), st.integers(1, 20))
+def test_folding_loses_nothing_but_blanks(value: str, width: int) -> None:
+    lines = folded(value, width)
+    assert "".join("".join(lines).split()) == "".join(value.split())
+    assert all(len(line) <= width for line in lines)
 
 
 def test_set_and_unset_keep_the_rest(run: Run, file: Path) -> None:
