@@ -73,14 +73,14 @@ setup: $(DEV)
 	@echo '$(VENV) is set up.'
 
 test: $(DEV)
-	@$(BIN)/python -m pytest -n auto -m 'not swarm' $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not swarm' $(ARGS)
 
 check: $(DEV)
 	@$(BIN)/ruff format --check --quiet --output-format concise || \
 	  { echo 'Not laid out: make format does it.' >&2; exit 1; }
 	@$(BIN)/ruff check --quiet --output-format concise
 	@$(BIN)/python -m mypy --no-error-summary
-	@$(BIN)/python -m pytest -n auto -m 'not swarm'
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not swarm'
 	@$(BIN)/python -m pytest -n $(SWARMS) -m swarm --dist worksteal tests/swarm
 
 format: $(DEV)
