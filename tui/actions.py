@@ -105,6 +105,14 @@ ACTIONS: Final[tuple[Action, ...]] = (
         need=Need.TORRENT,
     ),
     Action(
+        "add_peer",
+        "P",
+        "Add a peer",
+        "Connect these torrents to a peer, by its address.",
+        _T,
+        need=Need.TORRENT,
+    ),
+    Action(
         "limits",
         "l",
         "Limit",

@@ -10,14 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.message import Message
 from textual.screen import Screen
+from textual.widgets import Input
 
 from tui.commands import ActionCommands
 from tui.link import EngineAddress, Link
 from tui.memory import keep, recall
 from tui.messages import EngineTold
+from tui.screens.dialogue import Dialogue
 from tui.screens.fleet import FleetScreen
 from tui.screens.main import MainScreen
 from tui.themes import DARK, LIGHT, fallbacks
@@ -54,6 +57,18 @@ class SeedwrightApp(App[int]):
         for place, link in enumerate(self.links):
             link.rest()
             self.run_worker(link.run(partial(tell, place)), name=link.name, group="link")
+
+    def on_key(self, event: events.Key) -> None:
+        """Give what was typed right behind the key that opens a field to that field. It comes here
+        when several keys come at once, as over SSH: they went to who had the focus by then. What a
+        field gets itself never does."""
+        early = self.screen.typed_ahead if isinstance(self.screen, Dialogue) else None
+        if early is not None and (event.is_printable or event.key == "enter"):
+            event.prevent_default()
+            early.append(event)
+        elif isinstance(self.focused, Input) and event.is_printable:
+            event.prevent_default()
+            self.focused.post_message(events.Key(event.key, event.character))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """None: the palette has the registry's actions only."""

@@ -290,6 +290,10 @@ class Link:
     async def recheck(self, torrents: Sequence[str]) -> None:
         await self._call(schema.Recheck(torrents=list(torrents)))
 
+    async def add_peer(self, torrents: Sequence[str], peer: str) -> None:
+        """Connect to HOST:PORT, now and whenever it is lost; the engine looks a name up."""
+        await self._call(schema.AddPeer(torrents=list(torrents), peer=peer))
+
     async def announce(self, torrents: Sequence[str]) -> None:
         await self._call(schema.Announce(torrents=list(torrents)))
 

@@ -16,6 +16,7 @@ from engine.control.schema import Accepted, AddPeer, AddTorrent, TorrentRow, Tor
 from engine.core.magnet import Magnet, is_magnet
 from engine.engine_address import EngineAddress, Program
 from engine.errors import BencodeError, InputError, MetainfoError, SourceError, StorageError
+from engine.session.peer_names import as_address
 from tui.format import plural, size
 
 MAX_TORRENT_BYTES = 32 * 1024 * 1024
@@ -136,7 +137,7 @@ def add(
     required=True,
     metavar="[TORRENT] HOST:PORT",
     help="A name or an info-hash, or the beginning of one; and where the peer listens, HOST may be "
-    "a name.",
+    "a name, which the engine looks up.",
     shell_complete=complete_torrents,
 )
 @options.together(
@@ -149,13 +150,12 @@ def add_peer(words: tuple[str, ...], is_all: bool, engine: str | None, as_json: 
     *torrents, address = words
     if len(torrents) != (0 if is_all else 1):
         raise click.UsageError("give TORRENT and HOST:PORT, or --all and HOST:PORT")
+    as_address(address)  # what is wrong with it is known before an engine is asked
 
     async def main() -> Accepted:
-        peers = await options.resolve_peers([address])
+        request = AddPeer(torrents=None if is_all else torrents, peer=address)
         async with engine_at(engine) as client:
-            for peer in peers:
-                request = AddPeer(torrents=None if is_all else torrents, peer=str(peer))
-                reply: Accepted = await client.call(request)
+            reply: Accepted = await client.call(request)
         return reply
 
     reply = asyncio.run(main())

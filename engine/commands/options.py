@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import difflib
 import os
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -17,9 +15,10 @@ from click.shell_completion import CompletionItem
 from engine.commands.help import option
 from engine.config_file import default_config_path, read_config, read_drop_ins, read_secrets
 from engine.control.socket_path import default_socket_path
-from engine.core.compact import Endpoint, endpoint, split_host_port
+from engine.core.compact import Endpoint
 from engine.engine_address import EngineAddress, parse_address
 from engine.errors import InputError, SeedwrightError
+from engine.session.peer_names import as_address, find_peers
 from engine.setting_kinds import Kind, parse_setting
 from engine.settings import Effective, Override, merge, parse_override, secret_files
 
@@ -286,18 +285,13 @@ async def find_engine(named: str | EngineAddress | None) -> EngineAddress:
 async def resolve_peers(texts: Sequence[str], route: Route | None = None) -> list[Endpoint]:
     """Look up the names in HOST:PORTs, by the way of the settings if no other is given; a name with
     several addresses gives each. Raises InputError, SettingsError."""
+
     found: dict[Endpoint, None] = {}
     for text in texts:
-        host, port = split_host_port(text)
-        with contextlib.suppress(InputError):
-            found[endpoint(host, port)] = None
+        address = as_address(text)
+        if address is not None:
+            found[address] = None
             continue
         route = route or await load_route()
-        try:
-            answers = await route.look_up(host, port, socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"cannot look up {host!r}: {reason}") from error
-        for answer in answers:
-            found[endpoint(str(answer.sockaddr[0]), port)] = None
+        found |= dict.fromkeys(await find_peers(text, route))
     return list(found)

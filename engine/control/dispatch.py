@@ -105,9 +105,9 @@ async def _on_several(port: EnginePort, request: Request) -> Accepted:
             reached = find_torrents(port, request.torrents)
             await port.remove(reached, delete_data=request.delete_data)
         case schema.AddPeer():
-            peer = _peer(request.peer)
             reached = find_torrents(port, request.torrents)
-            await port.add_peer(reached, peer)
+            for peer in await _peers(port, request.peer):
+                await port.add_peer(reached, peer)
         case _:
             raise framing.malformed(framing.METHOD_NOT_FOUND, f"{request.METHOD} is not served")
     return Accepted(reached)
@@ -151,6 +151,13 @@ async def _set_limits(port: EnginePort, request: schema.SetLimits) -> schema.Set
 def _host(text: str) -> str:
     try:
         return endpoint(text.strip().strip("[]"), 1).host
+    except InputError as error:
+        raise BadRequestError(str(error)) from error
+
+
+async def _peers(port: EnginePort, text: str) -> list[Endpoint]:
+    try:
+        return await port.find_peers(text)
     except InputError as error:
         raise BadRequestError(str(error)) from error
 

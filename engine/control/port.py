@@ -96,6 +96,9 @@ class EnginePort(ViewSource, Protocol):
 
     async def remove(self, info_hashes: Sequence[str], *, delete_data: bool) -> None: ...
 
+    async def find_peers(self, text: str) -> list[Endpoint]:
+        """Turn HOST:PORT into addresses; a name is looked up. Raises InputError."""
+
     async def add_peer(self, info_hashes: Sequence[str], peer: Endpoint) -> None: ...
 
     async def set_limits(

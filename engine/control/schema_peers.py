@@ -76,5 +76,5 @@ class AddPeer(Request, frozen=True, kw_only=True):
     METHOD = "torrent.add_peer"
     torrents: list[str] | None
     peer: str
-    """HOST:PORT, numeric."""
+    """HOST:PORT; the engine looks a name up, by the way that its settings leave."""
     reply: ClassVar[Any] = Accepted

@@ -25,6 +25,7 @@ from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from engine.errors import InputError, UnknownTorrentError
 from engine.session.health import check_health
+from engine.session.peer_names import find_peers
 from engine.session.session import Session
 from engine.session.source import load_torrent, parse_torrent
 from engine.torrent.torrent import Torrent
@@ -188,6 +189,9 @@ class SessionPort:
     async def remove(self, info_hashes: Sequence[str], *, delete_data: bool) -> None:
         for torrent in self._torrents(info_hashes):
             await self._session.remove(torrent, delete_data=delete_data)
+
+    async def find_peers(self, text: str) -> list[Endpoint]:
+        return await find_peers(text, self._session.route)
 
     async def add_peer(self, info_hashes: Sequence[str], peer: Endpoint) -> None:
         self._each(info_hashes, lambda torrent: torrent.add_peer(peer))

@@ -112,6 +112,7 @@ async def test_remove_add_peer_limits_and_shutdown() -> None:
     engine = FakeEngine(12)
     one, two, *_ = engine.torrents
     await ask(engine, schema.AddPeer(torrents=[one], peer="[0:0::1]:80"))
+    await ask(engine, schema.AddPeer(torrents=[one], peer="localhost:81"))
     await ask(engine, schema.Remove(torrents=[two], delete_data=True))
     assert two not in engine.torrents
     assert await ask(engine, schema.SetLimits(torrent=one, down=5)) == schema.SetLimits.Reply(
@@ -121,6 +122,7 @@ async def test_remove_add_peer_limits_and_shutdown() -> None:
     assert await ask(engine, schema.Shutdown()) == Empty()
     assert engine.calls == [
         ("add_peer", [one], Endpoint("::1", 80)),
+        ("add_peer", [one], Endpoint("::1", 81)),
         ("remove", [two], True),
         ("set_limits", one, 5, None),
         ("set_limits", None, None, 7),
@@ -138,6 +140,7 @@ async def test_remove_add_peer_limits_and_shutdown() -> None:
         schema.AddTorrent(source="http://x", peers=["name.example:1"]),
         schema.AddPeer(torrents=None, peer="1.2.3.4"),
         schema.AddPeer(torrents=None, peer="1.2.3.4:0"),
+        schema.AddPeer(torrents=None, peer="nobody.example:1"),
         schema.SetLimits(down=-1),
         schema.SetLimits(up=1 << 60),
         schema.Hello(version=99),

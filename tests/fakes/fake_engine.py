@@ -19,7 +19,7 @@ import msgspec
 from engine.control import schema
 from engine.control.change_log import ChangeLog, Changes
 from engine.control.schema import FilePriority, TorrentState, TrackerState
-from engine.core.compact import Endpoint
+from engine.core.compact import Endpoint, endpoint, split_host_port
 from engine.core.metainfo import Metainfo
 from engine.errors import DuplicateTorrentError, SeedwrightError, SourceError
 
@@ -484,6 +484,10 @@ class FakeEngine:
         for info_hash in info_hashes:
             if self.torrents.pop(info_hash, None):
                 self.log_changes.remove(info_hash)
+
+    async def find_peers(self, text: str) -> list[Endpoint]:
+        host, port = split_host_port(text)
+        return [endpoint("::1" if host == "localhost" else host, port)]
 
     async def add_peer(self, info_hashes: Sequence[str], peer: Endpoint) -> None:
         self._called("add_peer", list(info_hashes), peer)

@@ -50,6 +50,12 @@ class Scene:
     async def press(self, *keys: str) -> None:
         """Press keys, each after all that the one before has set going. Pilot's own `press` waits
         for a processor that has nothing to do, which takes long and guesses on a busy machine."""
+        for key in keys:
+            self.send(key)
+            await self.settle()
+
+    def send(self, *keys: str) -> None:
+        """Press keys all at once, and wait for nothing."""
         driver = self.app._driver
         assert driver is not None
         for key in keys:
@@ -58,7 +64,6 @@ class Scene:
             event = events.Key(name, char)
             event.set_sender(self.app)
             driver.send_message(event)
-            await self.settle()
 
     async def settle(self) -> None:
         """Let the app handle every message that waits, and those that these bring about."""

@@ -1,8 +1,9 @@
-"""What is copied of torrents, to give it to somebody."""
+"""What is copied of torrents, to give it to somebody, and whom they are connected to by hand."""
 
 from __future__ import annotations
 
 import pytest
+from textual.widgets import Input
 
 from engine.control import schema
 from tests.fakes.fake_engine import FakeEngine
@@ -64,3 +65,51 @@ async def test_the_details_show_the_link_or_why_there_is_none() -> None:
         await shown.says(f"magnet:?xt=urn:btih:{shown.hash_of(DEBIAN)}")
         await shown.go_to(SINTEL)
         await shown.says("none: no link leads to a private torrent")
+
+
+async def test_a_peer_is_added_by_its_address() -> None:
+    async with scene() as shown:
+        await shown.go_to(DEBIAN)
+        await shown.press("P")
+        await shown.says(f"Add a peer to {DEBIAN}")
+        await shown.press("enter")
+        await shown.says("write HOST:PORT")
+        await shown.press(*"nobody.example:5", "enter")
+        await shown.says("'nobody.example' is no IP address")
+        await shown.press(*["backspace"] * 16, *"[::1]:6881", "enter")
+        await shown.until(shown.toasts)
+        assert shown.toasts() == ["Told [::1]:6881 to 1 torrent."]
+        assert shown.engine.named(DEBIAN).extra_peers == ["[::1]:6881"]
+        assert shown.app.screen is shown.main
+
+
+async def test_a_peer_is_added_to_all_marked_torrents() -> None:
+    async with scene() as shown:
+        for name in (DEBIAN, ARCH):
+            await shown.go_to(name)
+            await shown.press("space")
+        await shown.press("P")
+        await shown.says("Add a peer to 2 torrents")
+        await shown.press(*"localhost:7", "enter")
+        await shown.until(lambda: shown.toasts() == ["Told localhost:7 to 2 torrents."])
+        assert all(shown.engine.named(name).extra_peers == ["[::1]:7"] for name in (DEBIAN, ARCH))
+
+
+@pytest.mark.parametrize(("key", "field"), [("a", "#source"), ("P", "#peer"), ("l", "#down")])
+async def test_what_is_typed_before_a_dialogue_is_there_is_not_lost(key: str, field: str) -> None:
+    """As over a slow line, where several keys come at once."""
+    async with scene() as shown:
+        await shown.go_to(DEBIAN)
+        shown.send(key, *"photos: 5.torrent")
+        await shown.until(lambda: shown.app.screen.query(field))
+        line = shown.app.screen.query_one(field, Input)
+        await shown.until(lambda: line.value == "photos: 5.torrent")
+
+
+async def test_a_filter_that_is_typed_at_once_does_nothing_else() -> None:
+    async with scene() as shown:
+        await shown.go_to(DEBIAN)
+        theme = shown.app.theme
+        shown.send("slash", *"pt")
+        await shown.until(lambda: shown.main.asked.text == "pt")
+        assert (shown.app.theme, shown.engine.calls) == (theme, [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from textual import on
+from textual import events, on
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
@@ -20,6 +20,11 @@ class Dialogue(ModalScreen[None]):
 
     BINDINGS = bindings(Scope.DIALOG)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.typed_ahead: list[events.Key] | None = []
+        """Keys that came before anything here had the focus; None once something had."""
+
     def command(self) -> Awaitable[object]:
         """What OK does. May raise, or its awaiting, SeedwrightError: that is shown, and the
         dialogue stays open."""
@@ -29,6 +34,13 @@ class Dialogue(ModalScreen[None]):
         self._say("")
         for line in self.query(Input):
             line.cursor_blink = False  # a blink is a redraw, and costs a packet over SSH
+
+    @on(events.DescendantFocus)
+    def _hand_on(self) -> None:
+        early, self.typed_ahead = self.typed_ahead, None
+        for event in early or ():
+            if self.focused is not None:
+                self.focused.post_message(events.Key(event.key, event.character))
 
     @on(Input.Submitted)
     def _submit(self) -> None:

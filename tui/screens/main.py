@@ -202,7 +202,7 @@ class MainScreen(TorrentActions):
     def action_filter(self) -> None:
         line = self.query_one(FilterLine)
         line.display = True
-        line.focus()
+        self.set_focus(line)  # at once: what is typed behind the key belongs here already
 
     def _close_filter(self, *, keep: bool) -> None:
         line = self.query_one(FilterLine)

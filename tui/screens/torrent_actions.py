@@ -14,6 +14,7 @@ from tui.link import Link, TorrentRow
 from tui.screens.add import AddScreen
 from tui.screens.choose import ChooseScreen
 from tui.screens.limits import LimitsScreen
+from tui.screens.peer import PeerScreen
 from tui.screens.program import ProgramScreen
 from tui.screens.question import QuestionScreen
 from tui.screens.removal import removal
@@ -148,6 +149,10 @@ class TorrentActions(ProgramScreen):
                 self._perform(self.link.remove(hashes, delete_data=delete_data))
 
         self.app.push_screen(QuestionScreen(removal(targets, delete_data=delete_data)), answered)
+
+    def action_add_peer(self) -> None:
+        if targets := self._targets():
+            self.app.push_screen(PeerScreen(self.link, targets))
 
     def action_limits(self) -> None:
         if targets := self._targets():
