@@ -23,6 +23,7 @@ from tui.messages import EngineTold
 from tui.screens.dialogue import Dialogue
 from tui.screens.fleet import FleetScreen
 from tui.screens.main import MainScreen
+from tui.store import Order
 from tui.themes import DARK, LIGHT, fallbacks
 
 
@@ -34,16 +35,19 @@ class SeedwrightApp(App[int]):
     COMMANDS = {ActionCommands}  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
 
-    def __init__(self, *links: Link, theme: str = DARK.name) -> None:
+    def __init__(self, *links: Link, theme: str = DARK.name, order: Order | None = None) -> None:
         super().__init__()
         self.links = links
+        self.order = order or Order()
         self.animation_level = "none"
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = theme
 
     def get_default_screen(self) -> Screen[Any]:
-        return MainScreen(self.links[0]) if len(self.links) == 1 else FleetScreen(self.links)
+        if len(self.links) == 1:
+            return MainScreen(self.links[0], order=self.order)
+        return FleetScreen(self.links, self.order)
 
     def on_mount(self) -> None:
         first = self.screen_stack[0]
@@ -81,9 +85,11 @@ class SeedwrightApp(App[int]):
 def run(engines: Mapping[str, EngineAddress], memory: Path | None = None) -> int:
     """Show engines, by their names, until the user leaves; return the exit code. `memory`: the file
     that holds what is kept for the next time."""
-    app = SeedwrightApp(*(Link(address, name) for name, address in engines.items()))
-    if (theme := recall(memory).get("theme")) in app.available_themes:
+    kept = recall(memory)
+    links = [Link(address, name) for name, address in engines.items()]
+    app = SeedwrightApp(*links, order=Order.of(kept))
+    if (theme := kept.get("theme")) in app.available_themes:
         app.theme = theme
     code = app.run()
-    keep(memory, theme=app.theme)
+    keep(memory, theme=app.theme, sort=app.order.sort, descending=app.order.descending)
     return app.return_code or 0 if code is None else code

@@ -1,5 +1,5 @@
-"""What the interface keeps from one time to the next: the theme. A file of its own, so that the
-configuration, which people write, is left alone."""
+"""What the interface keeps from one time to the next: the theme and the order of the list. A file
+of its own, so that the configuration, which people write, is left alone."""
 
 from __future__ import annotations
 

@@ -66,6 +66,24 @@ class Query:
         return Query(text, self.state, self.sort, self.descending)
 
 
+@dataclass(slots=True)
+class Order:
+    """The order of the lists: of the next that is opened that of the last, also the next time."""
+
+    sort: str = "name"
+    descending: bool = False
+
+    @classmethod
+    def of(cls, kept: Mapping[str, object]) -> Order:
+        """What `kept` says under these names; the usual one where it says nothing of use."""
+        sort = str(kept.get("sort"))
+        return cls(sort, kept.get("descending") is True) if sort in SORTS else cls()
+
+    def query(self) -> Query:
+        """All torrents in this order."""
+        return Query(sort=self.sort, descending=self.descending)
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Part of the list: rows offset … offset + limit - 1."""

@@ -17,6 +17,7 @@ from tests.fakes.fake_engine import FakeEngine
 from tui.app import SeedwrightApp
 from tui.link import Link
 from tui.screens.main import MainScreen
+from tui.store import Order
 from tui.widgets.torrent_table import TorrentTable
 
 PATIENCE_S = 20.0
@@ -125,13 +126,14 @@ async def scene(
     *,
     wait: bool = True,
     draws_toasts: bool = False,
+    order: Order | None = None,
 ) -> AsyncIterator[Scene]:
     engine = engine or FakeEngine()
     with tempfile.TemporaryDirectory(prefix="seedwright-") as folder:
         server = ControlServer(engine, Path(folder, "engine.sock"))
         await server.start()
         link = Link(server.path, interval_s=0.05, poll_s=0.3, first_delay_s=0.01)
-        app = SeedwrightApp(link)
+        app = SeedwrightApp(link, order=order)
         try:
             async with app.run_test(size=size, notifications=draws_toasts) as pilot:
                 shown = Scene(app, pilot, engine)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.app import App
 
-from tui.app import run
+from tests.tui.scene import scene
+from tui.app import SeedwrightApp, run
 from tui.memory import keep, recall
+from tui.store import Order
 
 
 def test_what_was_kept_is_recalled_beside_what_others_keep(tmp_path: Path) -> None:
@@ -51,4 +54,36 @@ def test_the_theme_is_that_of_the_last_time(
     monkeypatch.setattr(App, "run", stand_in)
     assert run({}, file) == 0
     assert seen == [shown]
-    assert recall(file) == {"theme": "dracula"}
+    assert recall(file)["theme"] == "dracula"
+
+
+def test_the_order_is_that_of_the_last_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "interface.json"
+    seen: list[Order] = []
+
+    def stand_in(app: SeedwrightApp) -> int:
+        seen.append(replace(app.order))
+        app.order.sort, app.order.descending = "size", True
+        return 0
+
+    monkeypatch.setattr(SeedwrightApp, "run", stand_in)
+    for _ in range(2):
+        run({}, file)
+    keep(file, sort="beauty")
+    run({}, file)
+    assert seen == [Order(), Order("size", True), Order()]
+
+
+async def test_a_list_begins_in_the_order_that_was_kept() -> None:
+    order = Order("size", True)
+    async with scene(order=order) as shown:
+        await shown.says("size ▼")
+        await shown.until(lambda: shown.table.window.total)
+        sizes = [row.size for row in shown.table.window.rows]
+        await shown.until(lambda: (row := shown.table.window.row(0)) and row.size == max(sizes))
+        await shown.press("S")
+        assert order == Order("size", False)
+        await shown.press("slash", *"deb", "escape")
+        assert shown.main.asked == order.query()

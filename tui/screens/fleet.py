@@ -19,7 +19,7 @@ from tui.link import Link
 from tui.messages import EngineTold, LinkDown, LinkUp, WindowChanged
 from tui.screens.main import MainScreen
 from tui.screens.program import ProgramScreen
-from tui.store import Query, Span
+from tui.store import Order, Span
 from tui.widgets.bars import KeyBar
 from tui.widgets.engine_card import EngineCard
 from tui.widgets.fleet_bars import FleetStatus, FleetTitle
@@ -35,8 +35,9 @@ class FleetScreen(ProgramScreen):
     SCOPES = (Scope.FLEET, Scope.PROGRAM)
     AUTO_FOCUS = "#engines"
 
-    def __init__(self, links: Sequence[Link]) -> None:
+    def __init__(self, links: Sequence[Link], order: Order) -> None:
         super().__init__(has_fleet=True)
+        self._order = order
         self._links = links
         self.rows = [EngineRow(link.name, str(link.address)) for link in links]
         self._shown: MainScreen | None = None
@@ -88,14 +89,14 @@ class FleetScreen(ProgramScreen):
 
     def action_open_engine(self) -> None:
         link, row = self._links[self.table.cursor], self.rows[self.table.cursor]
-        self._shown = shown = MainScreen(link, has_fleet=True)
+        self._shown = shown = MainScreen(link, has_fleet=True, order=self._order)
         self.app.push_screen(shown, lambda _: self._left(shown))
         told: Message | None = LinkUp(row.engine) if row.engine else None
         if row.trouble:
             told = LinkDown(row.trouble)
         if told is not None:
             shown.post_message(told)
-        link.show(Query(), Span())
+        link.show(self._order.query(), Span())
 
     def _left(self, shown: MainScreen) -> None:
         self._shown = None

@@ -21,7 +21,7 @@ from tui.messages import DetailsChanged, LinkDown, LinkUp, WindowChanged
 from tui.screens.question import STOP_THE_ENGINE, QuestionScreen
 from tui.screens.sort import SortScreen
 from tui.screens.torrent_actions import TorrentActions
-from tui.store import Query, Span, matching
+from tui.store import Order, Query, Span, matching
 from tui.widgets.bars import KeyBar, StatusLine, TitleBar
 from tui.widgets.details import DetailsPane, TabStrip
 from tui.widgets.empty import EmptyState
@@ -41,8 +41,10 @@ class MainScreen(TorrentActions):
     SCOPES = (Scope.MAIN, Scope.PROGRAM)
     AUTO_FOCUS = "#torrents"
 
-    def __init__(self, link: Link, *, has_fleet: bool = False) -> None:
+    def __init__(self, link: Link, *, has_fleet: bool = False, order: Order | None = None) -> None:
+        """`order`: what the list begins with; told when another is chosen."""
         super().__init__(link, has_fleet=has_fleet)
+        self._order = order or Order()
         self.asked = Query()
         self._span = Span()
         self._wants_details: bool | None = None
@@ -61,6 +63,7 @@ class MainScreen(TorrentActions):
 
     def on_mount(self) -> None:
         self._table.display = False
+        self._ask(self._order.query())
 
     @property
     def _details(self) -> DetailsPane:
@@ -169,6 +172,7 @@ class MainScreen(TorrentActions):
         """Show the torrents of another query."""
         if query == self.asked:
             return
+        self._order.sort, self._order.descending = query.sort, query.descending
         self.asked, self._span = query, Span().covering(0, self._table.visible_count)
         self.query_one(TitleBar).asked = query
         self.query_one(EmptyState).asked = query
@@ -209,7 +213,7 @@ class MainScreen(TorrentActions):
         if not keep:
             with line.prevent(Input.Changed):
                 line.value = ""
-            self._ask(Query(sort=self.asked.sort, descending=self.asked.descending))
+            self._ask(self._order.query())
         line.display = False
         self._table.focus()
 
