@@ -17,7 +17,7 @@ from tui.screens.limits import typed
 from tui.screens.removal import NAMED, removal
 from tui.store import Query, Target
 from tui.widgets import cells
-from tui.widgets.detail_tables import LOG, PEERS, TRACKERS
+from tui.widgets.detail_tables import LOG, PEERS, TRACKERS, tracker_columns
 from tui.widgets.file_table import FILES
 from tui.widgets.overview import lines
 from tui.widgets.torrent_table import COLUMNS
@@ -153,3 +153,37 @@ def test_a_query_without_filter_is_none() -> None:
     assert not Query(sort="size", descending=True).is_filtered
     assert Query(text="x").is_filtered
     assert Query(state="paused").is_filtered
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (50, "udp://tracker.example.org:1337/announce"),
+        (38, "udp://tracker.example.org:1337/…"),
+        (30, "tracker.example.org:1337/…"),
+        (25, "tracker.example.org:1337"),
+        (10, "tracker.e…"),
+    ],
+)
+def test_of_an_address_the_host_is_kept_longest(width: int, shown: str) -> None:
+    ((text, _),) = cells.url("udp://tracker.example.org:1337/announce", width)
+    assert text == shown.ljust(width)
+
+
+def test_trackers_that_say_nothing_leave_the_room_to_their_addresses() -> None:
+    url = "http://tracker.example.org/announce"
+
+    def widths(*messages: str) -> dict[str, int]:
+        rows = [
+            schema.TrackerRow(url=url, tier=0, state=schema.TrackerState.WORKING, message=text)
+            for text in messages
+        ]
+        return {each.column.key: each.width for each in place(tracker_columns(rows), 76)}
+
+    silent = widths("", "")
+    assert "message" not in silent
+    assert silent["url"] >= len(url)
+    assert widths("not here", "")["message"] == len("not here")
+    told = widths("no such torrent is served by this tracker", "")
+    assert told["message"] >= 20
+    assert {"url", "state", "swarm", "next"} <= told.keys()

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from rich.cells import cell_len
+
 from tui import format as fmt
 from tui.columns import Parts
 
@@ -47,6 +49,18 @@ def text(value: str, width: int, style: str = "") -> Parts:
 
 def right(value: str, width: int, style: str = "") -> Parts:
     return [(fmt.fit(value, width, right=True), style)]
+
+
+def url(value: str, width: int) -> Parts:
+    """An address, of which the host is kept longest: its path goes first, then what it begins
+    with."""
+    whole = fmt.clean(value)
+    begin, colon, rest = whole.partition("://")
+    host, slash, _ = rest.partition("/")
+    cut = "/…" if slash else ""
+    shorter = (f"{begin}{colon}{host}{cut}", f"{host}{cut}", host) if colon else ()
+    fitting = (each for each in (whole, *shorter) if cell_len(each) <= width)
+    return [(fmt.fit(next(fitting, host if colon else whole), width), "")]
 
 
 def path(value: str, width: int, style: str = "") -> Parts:

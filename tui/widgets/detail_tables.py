@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
+
+from rich.cells import cell_len
 
 from tui import clock
 from tui import format as fmt
@@ -69,7 +73,8 @@ def _tier(row: TrackerRow) -> str:
 
 def _tracker_state(row: TrackerRow, width: int) -> Parts:
     glyph, style = _TRACKER_LOOKS[row.state]
-    return [(fmt.fit(f"{glyph} {row.state}", width), style)]
+    word = "asking" if row.state == "announcing" and width < 12 else row.state
+    return [(fmt.fit(f"{glyph} {word}", width), style)]
 
 
 def _swarm(row: TrackerRow, width: int) -> Parts:
@@ -85,14 +90,41 @@ def _next_announce(row: TrackerRow, width: int) -> Parts:
     return cells.right(fmt.duration(row.next_announce_in_s), width, "muted")
 
 
+LONG_MESSAGE: Final = 20
+
 TRACKERS: Final[tuple[Column[TrackerRow], ...]] = (
     Column("tier", "Tier", 4, lambda r, w: cells.right(_tier(r), w, "muted"), drop=4),
-    Column("url", "Tracker", 26, lambda r, w: cells.text(r.url, w), flex=1),
-    Column("state", "State", 12, _tracker_state),
+    Column("url", "Tracker", 26, lambda r, w: cells.url(r.url, w), flex=1),
+    Column("state", "State", 12, _tracker_state, compact=9),
     Column("swarm", "Seeds+rest", 10, _swarm, right=True, drop=2),
     Column("next", "Next", 6, _next_announce, right=True, drop=1),
-    Column("message", "It said", 24, lambda r, w: cells.text(r.message, w, "muted"), flex=2),
+    Column(
+        "message",
+        "It said",
+        LONG_MESSAGE,
+        lambda r, w: cells.text(r.message, w, "muted"),
+        flex=2,
+    ),
 )
+
+
+def tracker_columns(rows: Sequence[TrackerRow]) -> tuple[Column[TrackerRow], ...]:
+    """TRACKERS, with as much room for what they said as that needs: most say nothing, and the rest
+    is for their addresses."""
+    *others, message = TRACKERS
+    longest = max((cell_len(fmt.clean(row.message)) for row in rows), default=0)
+    if not longest:
+        return tuple(others)
+    if longest > LONG_MESSAGE:
+        return TRACKERS
+    return (*others, replace(message, width=max(longest, len(message.title)), flex=0))
+
+
+class TrackerTable(ListTable[TrackerRow]):
+    def set_rows(self, rows: Sequence[TrackerRow]) -> None:
+        self.set_columns(tracker_columns(rows))
+        super().set_rows(rows)
+
 
 # ── log ─────────────────────────────────────────────────────────────────────────────────────────
 

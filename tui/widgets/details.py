@@ -23,7 +23,7 @@ from tui.link import (
     TorrentRow,
     TrackerRow,
 )
-from tui.widgets.detail_tables import LOG, PEERS, TRACKERS, LogTable
+from tui.widgets.detail_tables import LOG, PEERS, TRACKERS, LogTable, TrackerTable
 from tui.widgets.file_table import FileTable
 from tui.widgets.overview import Overview
 from tui.widgets.table import ListTable
@@ -79,7 +79,7 @@ class DetailsPane(Vertical):
             yield ListTable[PeerRow](
                 PEERS, id=Topic.PEERS.value, empty="No peer is connected; the overview says why."
             )
-            yield ListTable[TrackerRow](
+            yield TrackerTable(
                 TRACKERS, id=Topic.TRACKERS.value, empty="This torrent names no tracker."
             )
             yield LogTable(LOG, id=Topic.LOG.value, empty="Nothing has happened yet.")

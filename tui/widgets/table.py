@@ -152,6 +152,13 @@ class VirtualTable(ScrollView, Generic[R], can_focus=True):
             y = self.cursor if self.cursor < self.top else self.cursor - height + 1
             self.scroll_to(y=y, animate=False, immediate=True)
 
+    def set_columns(self, columns: Sequence[Column[R]]) -> None:
+        """Draw these from now on."""
+        if columns != self._columns:
+            self._columns = columns
+            self._resized()
+            self.refresh()
+
     def rows_changed(self, indexes: Sequence[int] | None = None) -> None:
         """Must be called after rows changed: draws these numbers again, or with None all."""
         count = self.row_count
