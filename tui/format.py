@@ -25,6 +25,10 @@ _PLAIN: Final = frozenset(map(chr, range(0x20, 0x7F)))
 _RATE: Final = re.compile(r"(\d+(?:[.,]\d+)?)\s*([kmgt]?)(?:i?b)?(?:/s)?")
 
 
+NO_MAGNET: Final = "none: no link leads to a private torrent"
+"""In place of the magnet link of a private torrent."""
+
+
 # ── numbers ─────────────────────────────────────────────────────────────────────────────────────
 
 

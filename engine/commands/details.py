@@ -11,7 +11,7 @@ from engine.commands.help import command
 from engine.commands.output import Column, Styled, date, say, say_facts, say_json, say_table
 from engine.control import schema
 from engine.errors import ControlError, InputError
-from tui.format import duration, limit, percent, plural, rate, ratio, short_rate, size
+from tui.format import NO_MAGNET, duration, limit, percent, plural, rate, ratio, short_rate, size
 
 TRACKER_COLOURS: Final = {
     schema.TrackerState.IDLE: "bright_black",
@@ -41,7 +41,7 @@ def info(torrent: str, engine: str | None, as_json: bool) -> None:
         [
             ("name", row.name),
             ("info-hash", row.info_hash),
-            ("magnet", "none, it is private" if row.is_private else told.magnet),
+            ("magnet", NO_MAGNET if row.is_private else told.magnet),
             ("state", _state(row)),
             ("error", row.error),
             ("why nothing moves", "" if row.error else row.reason),

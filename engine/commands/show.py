@@ -15,7 +15,7 @@ from engine.core.magnet import Magnet
 from engine.core.metainfo import FileEntry, Metainfo
 from engine.net.route import Route
 from engine.session.source import is_url, load_torrent
-from tui.format import fit, plural, size
+from tui.format import NO_MAGNET, fit, plural, size
 
 
 @command(
@@ -138,7 +138,7 @@ def _tell(metainfo: Metainfo) -> None:
             ),
             ("trackers", "\n".join(_tiers(metainfo)) or "none"),
             ("web seeds", "\n".join(metainfo.web_seeds)),
-            ("magnet", "none, it is private" if info.is_private else str(Magnet.of(metainfo))),
+            ("magnet", NO_MAGNET if info.is_private else str(Magnet.of(metainfo))),
         ]
     )
     say()

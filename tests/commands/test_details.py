@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from tests.commands.conftest import Run
 from tests.commands.rig import Rig, publish
+from tui.format import NO_MAGNET
 
 
 def test_of_a_torrent_between_two_engines(rig: Rig, run: Run, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_of_a_lonely_torrent(rig: Rig, run: Run, tmp_path: Path) -> None:
     hidden = publish(tmp_path, "hidden", tracker="http://127.0.0.1:9/key/announce", private=True)
     assert run("add", hidden.torrent, "--paused", *there).code == 0
     assert run("magnet", "hidden", *there).is_error(2, "hidden is private", "give its .torrent")
-    assert "none, it is private" in run("info", "hidden", *there).out
+    assert NO_MAGNET in run("info", "hidden", *there).out
     assert run("info", "hidden", "--json", *there).json["magnet"] == ""
     for command in ("info", "magnet", "files", "peers", "trackers", "log"):
         assert run(command, "absent", *there).is_error(3, "absent")

@@ -8,6 +8,7 @@ from textual.widgets import Input
 from engine.control import schema
 from tests.fakes.fake_engine import FakeEngine
 from tests.tui.scene import scene
+from tui.format import NO_MAGNET
 
 DEBIAN = "debian-13.1.0-amd64-DVD-1.iso"
 ARCH = "archlinux-2026.05.01-x86_64.iso"
@@ -64,7 +65,7 @@ async def test_the_details_show_the_link_or_why_there_is_none() -> None:
         await shown.go_to(DEBIAN)
         await shown.says(f"magnet:?xt=urn:btih:{shown.hash_of(DEBIAN)}")
         await shown.go_to(SINTEL)
-        await shown.says("none: no link leads to a private torrent")
+        await shown.says(NO_MAGNET)
 
 
 async def test_a_peer_is_added_by_its_address() -> None:

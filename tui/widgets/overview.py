@@ -69,7 +69,7 @@ def wide_pairs(row: TorrentRow, info: TorrentInfo | None) -> Iterable[Pair]:
             yield "Comment", fmt.clean(info.comment), ""
     yield "Info-hash", row.info_hash, ""
     if row.is_private:
-        yield "Magnet", "none: no link leads to a private torrent", ""
+        yield "Magnet", fmt.NO_MAGNET, ""
     elif info is not None and info.magnet:
         yield "Magnet", fmt.clean(info.magnet), ""
 
