@@ -27,9 +27,18 @@ _HEADER = Struct(">BBHIIIHH")
 _PREFIX = Struct(">BBHIII")
 _NUMBERS = Struct(">HH")
 _SEQ_AT = 16
-_SEQUENCE = Struct(f">{0x10000 + MAX_RUN_PACKETS}H").pack(*range(0x10000), *range(MAX_RUN_PACKETS))
-"""All numbers of packets behind each other as they are on the wire, and the first ones again."""
 _NO_DATA = memoryview(b"")
+
+
+def _all_numbers() -> bytes:
+    numbers = bytearray(2 * 0x10000)
+    numbers[0::2] = b"".join(bytes((high,)) * 0x100 for high in range(0x100))
+    numbers[1::2] = bytes(range(0x100)) * 0x100
+    return bytes(numbers + numbers[: 2 * MAX_RUN_PACKETS])
+
+
+_SEQUENCE = _all_numbers()
+"""All numbers of packets behind each other as they are on the wire, and the first ones again."""
 
 
 class Packet(NamedTuple):
