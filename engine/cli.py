@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -225,6 +224,8 @@ def _on_error(error: BaseException, shared: Globals) -> int:
         return _fail(str(error), error.exit_code)
     where = "the traceback is above"
     if not shared.debug:
+        import tempfile  # loaded late: it brings random and hashlib with it
+
         with tempfile.NamedTemporaryFile(
             "w", prefix="seedwright-error-", suffix=".txt", delete=False
         ) as file:

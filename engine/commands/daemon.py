@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import rich_click as click
 
 from engine.commands import options
-from engine.commands.engine_options import hint_where_a_port_is_taken, session_options
 from engine.commands.help import command, option
 from engine.commands.logs import log_to_stderr
 from engine.control.socket_path import default_socket_path, default_state_dir
-from engine.daemon import run_daemon
-from engine.net.loop import run
-from engine.session.session import Session
+
+if TYPE_CHECKING:
+    from engine.session.session import Session
 
 log = logging.getLogger("seedwright")
 
@@ -83,6 +82,11 @@ def daemon(
     (or in the file that SEEDWRIGHT_SECTION_KEY_FILE names), config.d/*.toml beside the
     configuration file, that file, default.
     """
+    # The engine: --help does without it.
+    from engine.commands.engine_options import hint_where_a_port_is_taken, session_options
+    from engine.daemon import run_daemon
+    from engine.net.loop import run
+
     flags = options.overrides(
         assignments,
         daemon__socket=("--socket", socket_path),

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Final
 
 import rich_click as click
 
 from engine.commands import options
-from engine.commands.engine_options import hint_where_a_port_is_taken, session_options
-from engine.commands.get import WITHOUT_LISTEN, Report
 from engine.commands.help import command, option
 from engine.commands.logs import log_nowhere, log_to_stderr
-from engine.commands.progress import Display
-from engine.core.metainfo import Info
-from engine.errors import StorageError, StorageMissingError
-from engine.foreground import Foreground
-from engine.net.loop import run
-from engine.session.session import Session
-from engine.session.source import load_source
-from engine.torrent.lifecycle import State
-from engine.torrent.torrent import Torrent
-from tui.format import size
 
 
 @command(
@@ -92,6 +78,9 @@ def seed(
 
     All of it is verified first; what is missing or damaged is an error, and nothing is written.
     """
+    from engine.commands.transferring import serve  # the engine: --help does without it
+    from engine.net.loop import run
+
     log_to_stderr("debug") if ctx.obj.debug else log_nowhere()
     flags = options.overrides(
         assignments,
@@ -106,66 +95,6 @@ def seed(
 
     async def main() -> None:
         effective = await options.load_settings(config_path, flags)
-        session = session_options(
-            effective.settings, any_port=effective.origins["network.listen"].name != "--listen"
-        )
-        route = session.route()
-        metainfo = await load_source(torrent, route)
-        folder = save_path_of(metainfo.info, data)
-        task = Foreground(
-            options=session,
-            source=metainfo,
-            save_path=folder,
-            peers=tuple(await options.resolve_peers(peers, route)),
-            stay=True,
-            must_be_complete=True,
-            until_copies=until_copies,
-        )
-        with hint_where_a_port_is_taken(WITHOUT_LISTEN), Display() as display:
-            await task.run(Announcement(display, Report(display, folder, stay=True)))
+        await serve(effective, torrent, data, peers, until_copies)
 
     run(main())
-
-
-class Announcement:
-    """Says once where peers can connect; the rest is the report's."""
-
-    def __init__(self, display: Display, report: Report) -> None:
-        self._display = display
-        self._report = report
-        self._is_told = False
-
-    def __call__(self, session: Session, torrent: Torrent) -> None:
-        if not self._is_told and torrent.state is State.SEEDING:
-            self._is_told = True
-            where = ", ".join(str(endpoint) for endpoint in session.endpoints)
-            how = f"on {where}" if where else f"is {session.route.waiting or 'not listening'}"
-            if session.route.proxy is not None:
-                how = f"by {session.route.way_out}"
-            self._display.say(f"seeding {torrent.name} ({size(torrent.size)}) {how}")
-        self._report(session, torrent)
-
-
-_WHERE: Final = "--data names the folder that holds the torrent's file or folder"
-
-
-def save_path_of(info: Info, data: Path) -> Path:
-    """The folder that the torrent's paths lie below, when `data` is that or the content itself.
-
-    Raises StorageMissingError for the first file that is not there, StorageError for one of the
-    wrong size: a seed must not make files.
-    """
-    is_content_itself = data.resolve().name == info.name and not (data / info.name).exists()
-    folder = data.resolve().parent if is_content_itself else data
-    for file in info.files:
-        if file.is_pad or file.symlink is not None:
-            continue
-        path = folder.joinpath(*file.path)
-        try:
-            found = os.stat(path).st_size
-        except OSError as error:
-            hint = "" if folder.joinpath(info.name).exists() else f": {_WHERE}"
-            raise StorageMissingError(f"{path}: {error.strerror}{hint}") from error
-        if found != file.length:
-            raise StorageError(f"{path} has {found} bytes, the torrent says {file.length}")
-    return folder

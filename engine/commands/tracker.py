@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
@@ -11,11 +12,11 @@ from engine.commands.help import command, option
 from engine.commands.logs import log_to_stderr
 from engine.commands.output import say, say_json
 from engine.errors import SettingsError, SourceError
-from engine.net.loop import run
 from engine.setting_kinds import Seconds
 from engine.storage.small_file import read_small_file
-from engine.tracker.app import TrackerApp, TrackerSettings, run_tracker
-from engine.tracker.shared_swarms import is_url
+
+if TYPE_CHECKING:
+    from engine.tracker.app import TrackerApp
 
 _MAX_URL_BYTES = 4096
 _TIME = options.Parsed(Seconds(1.0, 86_400.0))
@@ -100,6 +101,9 @@ def tracker(
 
     Its statistics page is the HTTP address in a browser, and /stats.json for programs.
     """
+    from engine.net.loop import run  # here, so that --help does without it
+    from engine.tracker.app import TrackerSettings, run_tracker
+
     log_to_stderr("debug" if ctx.obj.debug else "info")
     defaults = TrackerSettings()
     if http is None and udp is None:
@@ -136,6 +140,8 @@ def tracker(
 
 def _url(given: str) -> str:
     """The URL itself, or from the file that holds it. Raises SettingsError."""
+    from engine.tracker.shared_swarms import is_url
+
     if is_url(given):
         return given
     try:

@@ -43,6 +43,10 @@ def _among(loaded: set[str], roots: Iterable[str]) -> list[str]:
         ("engine.control.client", {"aiohttp", "textual", "sqlite3", "uvloop", *ENGINE_ROOMS}),
         ("engine.session.session", {"cryptography", "textual", "tui"}),
         ("engine.cli", {"aiohttp", "textual", "uvloop", "tui", *ENGINE_ROOMS}),
+        *(
+            (f"engine.commands.{name}", {"aiohttp", "engine.net", "engine.torrent"})
+            for name in ("get", "seed", "daemon", "tracker")
+        ),
         ("tui.link", {"aiohttp", "sqlite3", *ENGINE_ROOMS}),
         ("tui.store", {"textual", "aiohttp", "asyncio", *ENGINE_ROOMS}),
         ("engine.tracker.app", {"textual", "sqlite3", "tui", "engine.session", "engine.torrent"}),

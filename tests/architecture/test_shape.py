@@ -24,6 +24,7 @@ WITHOUT_MIRROR = {
     "engine.control.schema_session": "values; test_schema.py sends all of them",
     "engine.control.schema_torrents": "values; test_schema.py sends all of them",
     "engine.control.schema_views": "values; test_schema.py sends all of them",
+    "engine.commands.transferring": "test_get.py and test_seed.py run it",
     "engine.control.port": "a Protocol; the fake and the real engine are tested against it",
     "engine.discovery.dht.counters": "values; the node is tested by them",
     "engine.discovery.dht.events": "values; the node is tested by them",

@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_one_line(
     run: Run, content: Content, web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("engine.commands.get.run", asyncio.run)  # uvloop keeps a pipe for ever
+    monkeypatch.setattr("engine.net.loop.run", asyncio.run)  # uvloop keeps a pipe for ever
     Path("bad.torrent").write_bytes(b"d4:infod6:lengthi-1eee")
     Path("no.torrent").write_bytes(b"\x1b[31mhello")
     assert run("get", "absent.torrent").is_error(2, "absent.torrent: No such file")

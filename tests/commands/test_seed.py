@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.commands.seed import save_path_of
+from engine.commands.transferring import save_path_of
 from engine.core.metainfo import Metainfo
 from engine.errors import StorageError, StorageMissingError
 from tests.commands.rig import Content, Rig, publish, until

@@ -366,6 +366,6 @@ async def test_requests_under_way_are_bounded(pair: Pair, monkeypatch: pytest.Mo
 
 
 def test_the_client_library_is_not_loaded_unless_asked_for() -> None:
-    code = "import sys, engine.commands.tracker; print('redis' in sys.modules)"
+    code = "import sys, engine.tracker.app; print('redis' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
