@@ -181,7 +181,7 @@ def check(key: str, value: object, origin: Origin | None) -> Any:
         where = f"{origin}: " if origin else ""
         if key.startswith(f"{ENGINES}."):
             raise SettingsError(f"{where}{key}: a name is a word of at most 32 letters and digits")
-        raise SettingsError(f"{where}there is no setting {key!r}{_guess(key, KINDS)}")
+        raise SettingsError(f"{where}there is no setting {key!r}{guess(key, KINDS)}")
     try:
         return parse_setting(kind, value)
     except ValueError as error:
@@ -204,8 +204,8 @@ def _from_file(file: Mapping[str, object], name: str, warnings: list[str]) -> It
     origin = Origin(Layer.FILE, name)
     for section, table in file.items():
         if section not in _SECTIONS and section != ENGINES:
-            guess = _guess(section, [*_SECTIONS, ENGINES])
-            warnings.append(f"{origin}: there is no section {section!r}{guess}; it is ignored")
+            meant = guess(section, [*_SECTIONS, ENGINES])
+            warnings.append(f"{origin}: there is no section {section!r}{meant}; it is ignored")
         elif not isinstance(table, Mapping):
             raise SettingsError(f"{section} ({origin}): expected a table [{section}]")
         else:
@@ -214,8 +214,8 @@ def _from_file(file: Mapping[str, object], name: str, warnings: list[str]) -> It
                 if key in KINDS or section == ENGINES:
                     yield key, value, origin
                 else:
-                    guess = _guess(key, KINDS)
-                    warnings.append(f"{origin}: there is no setting {key!r}{guess}; it is ignored")
+                    meant = guess(key, KINDS)
+                    warnings.append(f"{origin}: there is no setting {key!r}{meant}; it is ignored")
 
 
 def secret_files(environ: Mapping[str, str]) -> dict[str, str]:
@@ -238,8 +238,8 @@ def _from_environment(environ: Mapping[str, str], secrets: Mapping[str, str]) ->
         if key is not None:
             yield key, value, Origin(Layer.ENVIRONMENT, variable)
         elif (plain := _of_secret(variable)) is None:
-            guess = _guess(variable, _BY_VARIABLE)
-            raise SettingsError(f"environment: there is no setting {variable}{guess}")
+            meant = guess(variable, _BY_VARIABLE)
+            raise SettingsError(f"environment: there is no setting {variable}{meant}")
         elif plain in environ:
             raise SettingsError(f"environment: {plain} and {variable} are both set")
         elif variable in secrets:
@@ -251,6 +251,7 @@ def _from_flags(overrides: Sequence[Override]) -> Iterator[_Given]:
         yield override.key, override.value, Origin(Layer.FLAG, override.flag)
 
 
-def _guess(unknown: str, known: Iterable[str]) -> str:
+def guess(unknown: str, known: Iterable[str]) -> str:
+    """What may have been meant, in brackets; empty if nothing is near."""
     close = difflib.get_close_matches(unknown, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -26,7 +26,7 @@ from engine.network_kinds import (
     Servers,
 )
 from engine.setting_kinds import FileOrUrl, OptionalPlace, Rate, Switch, Whole, tell_setting
-from engine.settings import Effective, Layer, Origin, check, kind_of
+from engine.settings import KINDS, Effective, Layer, Origin, check, guess, kind_of
 
 COLOURS = {
     Layer.DEFAULT: "bright_black",
@@ -71,10 +71,7 @@ def config(
     ctx.meta["config_path"] = config_path
     if ctx.invoked_subcommand is not None:
         return
-    flags = options.overrides(assignments)
-    # A file that is not there yet is where `set` will write: nothing to complain about.
-    is_there = config_path is not None and config_path.exists()
-    effective = asyncio.run(options.load_settings(config_path if is_there else None, flags))
+    effective = _effective(config_path, assignments)
     if as_json:
         say_json(
             {
@@ -84,6 +81,13 @@ def config(
         )
     else:
         _tell(effective)
+
+
+def _effective(config_path: Path | None, assignments: tuple[str, ...] = ()) -> Effective:
+    flags = options.overrides(assignments)
+    # A file that is not there yet is where `set` will write: nothing to complain about.
+    is_there = config_path is not None and config_path.exists()
+    return asyncio.run(options.load_settings(config_path if is_there else None, flags))
 
 
 def _tell(effective: Effective) -> None:
@@ -172,6 +176,18 @@ def set_value(ctx: click.Context, key: str, value: str) -> None:
     say(f"{key} = {_said(key, tell_setting(kind, check(key, value, None)))} in {path}")
 
 
+@command("get", examples=(("seedwright config get storage.save_path", "For a script"),))
+@click.argument("key", help="section.key, as `seedwright config` lists them.")
+@click.pass_context
+def get_value(ctx: click.Context, key: str) -> None:
+    """Print the value of a setting, wherever it comes from."""
+    values = {name: value for name, value, _ in _effective(ctx.meta["config_path"]).rows()}
+    if key not in values:
+        raise SettingsError(f"there is no setting {key!r}{guess(key, values)}")
+    place = _STANDARD_PLACES.get(key)
+    say(values[key] or (str(place(os.environ)) if place else ""))
+
+
 @command("unset", examples=(("seedwright config unset network.listen", "Back to the default"),))
 @click.argument("key", help="section.key, as `seedwright config` lists them.")
 @click.pass_context
@@ -179,7 +195,7 @@ def unset_value(ctx: click.Context, key: str) -> None:
     """Take a setting out of the configuration file: the default holds again."""
     path = _path(ctx)
     if kind_of(key) is None:
-        raise SettingsError(f"there is no setting {key!r}")
+        raise SettingsError(f"there is no setting {key!r}{guess(key, KINDS)}")
     asyncio.run(change_config(path, {key: None}))
     say(f"{key} is no longer in {path}")
 
@@ -200,5 +216,5 @@ def as_toml(key: str, text: str) -> Any:
     return value if isinstance(kind_of(key), Switch | Whole) else text
 
 
-for subcommand in (set_value, unset_value, show_path):
+for subcommand in (get_value, set_value, unset_value, show_path):
     config.add_command(subcommand)

@@ -104,6 +104,18 @@ def test_set_and_unset_keep_the_rest(run: Run, file: Path) -> None:
     assert run("config", "--json").json["network.listen"]["from"] == "default"
 
 
+def test_one_value_for_a_script(run: Run, file: Path) -> None:
+    file.write_text('[transfer]\nup_limit = "1MiB/s"\n[engines]\nbox = "ssh://me@box"\n')
+    assert run("config", "get", "transfer.up_limit").out == "1MiB/s\n"
+    assert run("config", "get", "transfer.down_limit").out == "0\n"
+    assert run("config", "get", "engines.box").out == "ssh://me@box\n"
+    assert run("config", "get", "daemon.socket").out.endswith("/engine.sock\n")
+    assert run("config", "get", "metrics.listen").out == "\n"
+    for word in ("get", "unset"):
+        refused = run("config", word, "transfer.up_limt")
+        assert refused.is_error(2, "did you mean transfer.up_limit?")
+
+
 def test_another_file(run: Run, file: Path, tmp_path: Path) -> None:
     other = tmp_path / "new" / "other.toml"
     assert run("config", "--config", other, "path").out == f"{other}\n"
