@@ -36,7 +36,9 @@ async def make_ready(torrent: Torrent, disk: Disk) -> None:
         if suspects is None or suspects:
             await check(torrent, disk, files, suspects)
         await disk.run(files.prepare)
-        torrent.stamped(await disk.run(files.stamps))
+        stamps = await disk.run(files.stamps)
+        torrent.stamped(stamps)
+        _tell_of_longer(torrent, stamps)
     finally:
         files.close()
 
@@ -64,6 +66,34 @@ def _of_wrong_size(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list
         and not file.is_pad
         and (stamp.size_bytes != file.length if stamp else number not in skipped)
     ]
+
+
+def _tell_of_longer(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> None:
+    """Say which files go on behind what the torrent says of them. Nothing is cut off for its own
+    sake; a write gives a file the length it should have, as in other clients."""
+    longer = [
+        (file, stamp.size_bytes - file.length)
+        for file, stamp in zip(torrent.info.files, stamps, strict=False)
+        if stamp is not None and stamp.size_bytes > file.length and not file.is_pad
+    ]
+    if longer:
+        file, excess = longer[0]
+        others = f", and so are {len(longer) - 1} more" if longer[1:] else ""
+        torrent.note(
+            "warning",
+            f"{'/'.join(file.path)} is {excess:,} bytes longer than the torrent says{others}: "
+            "that stays until something is written to it",
+        )
+
+
+def _was_longer(torrent: Torrent, number: int, stamp: FileStamp | None) -> bool:
+    """True of a file that was just as much too long when its pieces were verified."""
+    known = torrent.record.stamps[number : number + 1] if torrent.record else ()
+    return (
+        stamp is not None
+        and stamp.size_bytes > torrent.info.files[number].length
+        and known == (stamp,)
+    )
 
 
 async def settle_record(torrent: Torrent, disk: Disk) -> None:
@@ -116,8 +146,13 @@ def find_suspects(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list[
             f"no file of it is in {torrent.save_path}: bring them back and resume, "
             "or recheck to fetch them again"
         )
-    cut = [number for number in _of_wrong_size(torrent, stamps) if stamps[number] is not None]
+    cut = [
+        number
+        for number in _of_wrong_size(torrent, stamps)
+        if stamps[number] is not None and not _was_longer(torrent, number, stamps[number])
+    ]
     suspects = sorted({*suspicious_files(torrent.record, stamps), *cut})
     if suspects:
-        torrent.note("warning", f"{len(suspects)} files do not look as recorded: checking them")
+        which = "1 file does" if len(suspects) == 1 else f"{len(suspects)} files do"
+        torrent.note("warning", f"{which} not look as recorded: checking")
     return suspects

@@ -52,13 +52,13 @@ def choose_files(torrent: Torrent, choice: FileChoice | None, facilities: Facili
         torrent.placing += wants_others
         facilities.spawn(_put_in_place(torrent, facilities, wants_others))
     _heed_the_end(torrent)
-    if torrent.state is State.SEEDING and not torrent.is_finished:
+    if torrent.state is State.SEEDING and (torrent.placing or not torrent.is_finished):
         torrent.download_again()
 
 
 def _heed_the_end(torrent: Torrent) -> None:
     """Finish a download of which nothing is missing, unless bytes are on their way to files."""
-    if torrent.state is State.DOWNLOADING and torrent.is_finished:
+    if torrent.state is State.DOWNLOADING and torrent.is_finished and not torrent.placing:
         torrent.wake().on_finished()
 
 

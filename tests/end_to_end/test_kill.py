@@ -303,7 +303,9 @@ async def test_only_what_disagrees_is_checked_after_a_stop(harm: str, tmp_path: 
         await until_state(session, torrent, State.DOWNLOADING if lost else State.SEEDING)
         assert set(torrent.have.missing()) == lost
         warned = [text for _, level, text in torrent.log_lines if level == "warning"]
-        assert warned == ["1 files do not look as recorded: checking them"]
+        assert warned[0] == "1 file does not look as recorded: checking"
+        assert [text for text in warned[1:] if "4 bytes longer" not in text] == []
+        assert len(warned) == 1 + (harm == "extended")
         torrent.recheck()
         await until_state(session, torrent, State.DOWNLOADING)
         assert set(torrent.have.missing()) == lost | {0}

@@ -112,3 +112,26 @@ async def test_a_check_waits_for_the_last_writes(tmp_path: Path) -> None:
         del order[:]
         await take_stamps(torrent, disk)
         assert order[:2] == ["written later", "checked"]
+
+
+async def test_a_file_that_others_made_longer_is_told_and_not_cut(tmp_path: Path) -> None:
+    """Nor is it checked anew at each start."""
+    CONTENT.store(tmp_path)
+    grown = tmp_path / "t" / "b"
+    with grown.open("ab") as file:
+        file.write(b"more")
+    async with running() as session:
+        torrent = await _torrent(session, tmp_path)
+        await make_ready(torrent, session.facilities.disk)
+        assert torrent.is_complete
+        assert grown.stat().st_size == 3 * PIECE - 100 + 4
+        told = [text for _, level, text in torrent.log_lines if level == "warning"]
+        (line,) = told
+        assert line.startswith("t/b is 4 bytes longer than the torrent says: that stays until")
+        torrent.needs_check = False
+        files = torrent.files(CONTENT.info)
+        assert find_suspects(torrent, files.stamps()) == []
+        with grown.open("ab") as file:
+            file.write(b"and more")
+        assert find_suspects(torrent, files.stamps()) == [1]
+        files.close()

@@ -89,6 +89,32 @@ async def test_peers_get_what_is_on_its_way_to_a_file_that_is_wanted_now(
             may_gather.set()
 
 
+async def test_it_seeds_when_what_was_kept_is_in_its_file_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for the torrent may open the file then."""
+    content = sample([Layout("a", PIECE + 5), Layout("b", 7), Layout("c", PIECE - 12)], PIECE)
+    async with one_torrent(tmp_path, content=content) as one:
+        torrent = one.torrent
+        torrent.choose(FileChoice.of(content.info, bytes([1, 0, 1])))
+        giver = await one.visitor(has=b"\xc0")
+        giver.send(wire.frame(wire.UNCHOKE))
+        asked = [(await giver.until(wire.REQUEST)).numbers for _ in range(4)]
+        giver.send(*(one.block(*request) for request in asked))
+        await one.until(lambda: torrent.state is State.SEEDING)
+        await one.session.facilities.disk.settle()
+        assert not (tmp_path / "t/b").exists()
+        may_gather = hold_gathering(monkeypatch)
+        try:
+            torrent.choose(None)
+            assert torrent.is_finished
+            assert torrent.state is State.DOWNLOADING
+        finally:
+            may_gather.set()
+        await one.until(lambda: torrent.state is State.SEEDING)
+        assert (tmp_path / "t/b").read_bytes() == content.data[PIECE + 5 :][:7]
+
+
 async def test_many_changes_of_mind_in_a_row(tmp_path: Path) -> None:
     """While pieces are kept apart, moved and written: nothing fails, and all comes to its place."""
     content = sample([Layout(f"{n:02}", PIECE + 7) for n in range(40)], PIECE)
