@@ -8,7 +8,8 @@ from random import Random
 from hypothesis import strategies as st
 
 from engine.control.schema import Sort, TorrentState, View
-from tests.fakes.fake_engine import FakeEngine, FakeTorrent
+from tests.fakes.fake_engine import FakeEngine
+from tests.fakes.fake_torrent import FakeTorrent
 
 VIEWS = st.builds(
     View,

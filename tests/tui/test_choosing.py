@@ -8,7 +8,7 @@ from textual.widgets import Checkbox, Input
 
 from engine.control.schema import FilePriority, FileRow, TorrentState
 from engine.core.metainfo import Metainfo
-from tests.fakes.fake_engine import FakeTorrent
+from tests.fakes.fake_torrent import FakeTorrent
 from tests.storage.torrents import Layout, sample
 from tests.tui.scene import Scene, scene
 from tui.screens.add import AddScreen
