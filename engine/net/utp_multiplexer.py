@@ -18,6 +18,7 @@ from engine.core.compact import Endpoint
 from engine.errors import PeerError, PeerTimeoutError
 from engine.net.udp_endpoint import Kind, UdpEndpoint
 from engine.net.utp_stream import UtpStream
+from engine.net.utp_timers import UtpTimers
 from engine.utp.arena import Arena
 from engine.utp.connection import UtpConnection
 from engine.utp.counters import Counters
@@ -33,7 +34,6 @@ _ANSWERED_S = 20.0
 MAX_LINGERING = 512
 """Closed connections that still bring their last bytes there: with more of them the oldest ends."""
 _RESETS_PER_S = 50
-_MIN_WAIT_S = 0.002
 
 
 def _tell(future: asyncio.Future[PeerError | None], error: PeerError | None) -> None:
@@ -68,8 +68,7 @@ class UtpMultiplexer:
         self._payloads = Payloads(endpoint.buffer)
         self._touched: dict[UtpStream, None] = {}
         self._is_turn_due = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = float("inf")
+        self._timers = UtpTimers(loop, self._act)
         self._resets_left = float(_RESETS_PER_S)
         self._resets_at = 0.0
         self._emptied: asyncio.Event | None = None
@@ -141,9 +140,17 @@ class UtpMultiplexer:
         self._answered[key] = stream, monotonic() + _ANSWERED_S
         self._touched[stream] = None
 
+    def _forget_old_answers(self, now: float) -> None:
+        while self._answered:
+            key, (_, until) = next(iter(self._answered.items()))
+            if until > now:
+                return
+            self._forget_answered(key)
+
     def _forget_answered(self, key: tuple[Endpoint, int]) -> None:
         stream, _ = self._answered.pop(key)
         self._streams.pop(key, None)
+        self._timers.forget(stream)
         self.counters.refused += 1
         stream.is_closed = True
 
@@ -223,8 +230,9 @@ class UtpMultiplexer:
             self._accepted(stream)
 
     def turn_ended(self) -> None:
-        """Answer what came."""
+        """Answer what came, and do what is due."""
         self._turn()
+        self._timers.run(monotonic())
 
     def drained(self) -> None:
         for stream in self._streams.values():
@@ -264,42 +272,18 @@ class UtpMultiplexer:
 
     def mind(self, stream: UtpStream) -> None:
         """The timers of a stream may have changed."""
-        due = stream.machine.next_timer()
-        if due is not None and due < self._timer_at:
-            self._set_timer(due)
+        self._timers.mind(stream)
 
-    def _set_timer(self, due: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = due
-        # Not the loop's own clock: uvloop's is as coarse as a millisecond.
-        self._timer = self._loop.call_later(max(0.0, due - monotonic()), self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer, self._timer_at = None, float("inf")
-        now = monotonic()
-        for key, (_, until) in list(self._answered.items()):
-            if until > now:
-                break
-            self._forget_answered(key)
-        due = float("inf")
-        for stream in list(self._streams.values()):
-            try:
-                due = min(due, self._due_of(stream, now))
-            except Exception as fault:
-                self._failed(stream, fault)
-        if due < self._timer_at:
-            self._set_timer(max(due, now + _MIN_WAIT_S))
-
-    @staticmethod
-    def _due_of(stream: UtpStream, now: float) -> float:
-        """Do what is due of one stream; return when something will be."""
-        at = stream.machine.next_timer()
-        if at is not None and at <= now:
+    def _act(self, stream: UtpStream, now: float) -> None:
+        """Do what is due of a stream."""
+        self._forget_old_answers(now)
+        if self._streams.get((stream.remote, stream.machine.receive_id)) is not stream:
+            return
+        try:
             stream.machine.on_timer(now)
             stream.turn()
-            at = stream.machine.next_timer()
-        return float("inf") if at is None else at
+        except Exception as fault:
+            self._failed(stream, fault)
 
     def _failed(self, stream: UtpStream, fault: Exception) -> None:
         """End a stream for a fault of ours, which the loop reports with its traceback."""
@@ -329,6 +313,7 @@ class UtpMultiplexer:
     def forget(self, stream: UtpStream) -> None:
         """It is over and sends nothing more."""
         self._lingering.pop(stream, None)
+        self._timers.forget(stream)
         key = stream.remote, stream.machine.receive_id
         if self._streams.get(key) is stream:
             del self._streams[key]
@@ -374,8 +359,5 @@ class UtpMultiplexer:
         self._answered.clear()
         self._lingering.clear()
         self._touched.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_at = float("inf")
+        self._timers.close()
         self._endpoint.run_receivers.pop(Kind.UTP, None)

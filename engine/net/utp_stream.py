@@ -70,6 +70,7 @@ class UtpStream:
         "machine",
         "pending_bytes",
         "remote",
+        "timer_at",
     )
     transport = Transport.UTP
     encryption = Encryption.NONE
@@ -86,6 +87,8 @@ class UtpStream:
         self.bytes_received = 0
         self.bytes_sent = 0
         self.is_closed = False
+        self.timer_at = float("inf")
+        """When it is asked what is due; who runs it minds this."""
         self.connected: Callable[[PeerError | None], None] | None = None
         """Called once when it is known whether there is a connection."""
         self._turns = turns
