@@ -159,7 +159,7 @@ class UtpMultiplexer:
     def received(self, run: memoryview, packet_bytes: int, source: Endpoint) -> None:
         """Take packets of one source."""
         rest = 0
-        if len(run) > packet_bytes > HEADER_BYTES:
+        if packet_bytes > HEADER_BYTES:
             stream = self._streams.get((source, run[2] << 8 | run[3]))
             whole = len(run) - len(run) % packet_bytes
             if stream is not None and self._received_run(stream, run[:whole], packet_bytes):

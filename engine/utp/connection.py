@@ -130,7 +130,8 @@ class UtpConnection:
         elif not self.feedback.take(last, now):
             return True
         had_gap = bool(inbound.early)
-        if inbound.take_run(b"".join(payloads.of(run, packet_bytes, count)), count, now):
+        data = last.payload if count == 1 else b"".join(payloads.of(run, packet_bytes, count))
+        if inbound.take_run(data, count, now):
             self._ack_later(count, now, is_urgent=had_gap)
         else:
             self.counters.out_of_window += count

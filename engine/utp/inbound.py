@@ -74,7 +74,7 @@ class Inbound:
         """All bytes that there will be were read."""
         return self.end is not None and self.next > self.end and not self.ready_bytes
 
-    def take_run(self, data: bytes, count: int, now: float) -> bool:
+    def take_run(self, data: bytes | memoryview, count: int, now: float) -> bool:
         """Take `count` packets that continue what is there. False: they are more than may come."""
         if not self._is_room(len(data)) or (self.end is not None and self.next + count > self.end):
             return False

@@ -156,6 +156,8 @@ def is_data_in_order(run: memoryview, packet_bytes: int, count: int, seq: int) -
     if run[0] != _VERSION or run[1]:
         return False
     seq &= 0xFFFF
+    if count == 1:
+        return run[_SEQ_AT] << 8 | run[_SEQ_AT + 1] == seq
     if not packet_bytes % 4:
         beginnings = run.cast("I")[:: packet_bytes // 4].tobytes()
         numbers = run.cast("H")[_SEQ_AT // 2 :: packet_bytes // 2].tobytes()
