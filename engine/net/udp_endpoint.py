@@ -16,10 +16,12 @@ import enum
 import socket
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
 from engine.core.compact import Endpoint, endpoint
 from engine.net.datagram_socket import DatagramSocket
+from engine.net.reading_pace import REST_S, ReadingPace
 from engine.net.relay_socket import RelaySocket
 from engine.net.route import Route
 
@@ -90,6 +92,9 @@ class UdpEndpoint:
         self._writers: set[int] = set()
         self._sources: dict[tuple[str, int], Endpoint] = {}
         self._port = 0
+        self._pace = ReadingPace()
+        self._resting: dict[DatagramSocket | RelaySocket, asyncio.TimerHandle] = {}
+        """Sockets that are read when the time comes, and not when there is something."""
 
     @property
     def port(self) -> int:
@@ -161,6 +166,7 @@ class UdpEndpoint:
         sock = self._sockets.get(to.is_ipv6)
         if sock is None:
             return
+        self._pace.sent_bytes += len(run)
         try:
             if whole:
                 sock.send_whole(run, to)
@@ -212,7 +218,7 @@ class UdpEndpoint:
         self._writers.clear()
 
     def _on_readable(self, sock: DatagramSocket | RelaySocket) -> None:
-        taken = 0
+        taken = datagrams = 0
         touched: dict[RunReceiver, None] = {}
         for _ in range(_READS_PER_TURN):
             if sock.fileno() < 0:
@@ -236,11 +242,24 @@ class UdpEndpoint:
                 for at in range(0, count, packet_bytes):
                     one = run[at : at + packet_bytes]
                     self._hand_over(one, len(one), source, touched)
+            datagrams += 1
             taken += count
             if taken > _BYTES_PER_TURN - DATAGRAM_BYTES:
                 break
         for receiver in touched:
             receiver.turn_ended()
+        if sock.fileno() >= 0:
+            self._rest(sock, datagrams, taken)
+
+    def _rest(self, sock: DatagramSocket | RelaySocket, datagrams: int, size: int) -> None:
+        """Read again after a while, or as soon as something comes."""
+        was_resting = self._resting.pop(sock, None) is not None
+        if self._pace.came(datagrams, size, monotonic()):
+            if not was_resting:
+                self._loop.remove_reader(sock.fileno())
+            self._resting[sock] = self._loop.call_later(REST_S, self._on_readable, sock)
+        elif was_resting:
+            self._loop.add_reader(sock.fileno(), self._on_readable, sock)
 
     def _hand_over(
         self,
@@ -271,6 +290,9 @@ class UdpEndpoint:
         self._forget_writers()
         self._waiting.clear()
         self._waiting_bytes = 0
+        for timer in self._resting.values():
+            timer.cancel()
+        self._resting.clear()
         for sock in set(self._sockets.values()):
             self._loop.remove_reader(sock.fileno())
             sock.close()

@@ -164,3 +164,30 @@ async def test_what_waits_is_bounded(ours: UdpEndpoint, monkeypatch: pytest.Monk
     for _ in range(1000):
         ours.send_run(bytes(60_000), 1000, Endpoint("127.0.0.1", 9))
     assert ours._waiting_bytes <= 33 * 1024 * 1024
+
+
+class _Steady:
+    """As if a slow line brought one datagram after the other."""
+
+    sent_bytes = 0
+
+    def came(self, datagrams: int, size: int, now: float) -> bool:
+        return datagrams > 0
+
+
+async def test_what_comes_during_a_rest_is_read_after_it(ours: UdpEndpoint) -> None:
+    got = _collect(ours)
+    ours._pace = _Steady()  # type: ignore[assignment]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        for round_ in range(3):
+            for n in range(5):  # the first wakes us, the others find us resting
+                far.sendto(b"d%d" % (5 * round_ + n), ours.endpoints[0])
+                async with asyncio.timeout(20):
+                    assert (await got.get())[1] == b"d%d" % (5 * round_ + n)
+            async with asyncio.timeout(20):
+                while ours._resting:  # nothing came any more
+                    await asyncio.sleep(0)
+        far.sendto(b"d", ours.endpoints[0])
+        async with asyncio.timeout(20):
+            await got.get()
+        assert ours._resting, "and it is closed like this"
