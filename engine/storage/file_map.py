@@ -22,6 +22,10 @@ class Span(NamedTuple):
     is_pad: bool
 
 
+_new_tuple = tuple.__new__
+"""Makes a Span without its generated constructor; there is one for each small file."""
+
+
 class FileMap:
     """Sums over the files of one torrent. All offsets and lengths are bytes."""
 
@@ -57,7 +61,7 @@ class FileMap:
             file = self._files[number]
             at = offset - file.offset
             taken = min(length, file.length - at)
-            yield Span(number, at, taken, file.is_pad)
+            yield _new_tuple(Span, (number, at, taken, file.is_pad))
             offset += taken
             length -= taken
             place += 1

@@ -15,10 +15,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Opener(Protocol):
@@ -145,10 +146,10 @@ class FilePool:
         for fd in idle:
             _close(fd)
 
-    def opened(self, opening: Callable[[], T]) -> T:
+    def opened(self, opening: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Open a descriptor that the pool will not keep. Raises OSError."""
         try:
-            return opening()
+            return opening(*args, **kwargs)
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
@@ -158,7 +159,7 @@ class FilePool:
             idle = [fd for key in keys if (fd := self._drop(key)) is not None]
         for fd in idle:
             _close(fd)
-        return opening()
+        return opening(*args, **kwargs)
 
     def _keep(self, key: tuple[Opener, int], opened: _OpenFile) -> list[int]:
         """Put a file in; return the descriptors to close. The lock is held."""

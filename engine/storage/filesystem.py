@@ -188,19 +188,24 @@ class TorrentFiles:
     # ── one file ────────────────────────────────────────────────────────────────────────────────
 
     def _write_spans(self, spans: Iterable[tuple[Span, list[WritableView]]]) -> None:
-        """Write what belongs to each span; pads are left out."""
+        """Write what belongs to each span; pads are left out. Between two system calls of a small
+        file as little as possible is done: whoever needs the interpreter waits for that."""
+        files, is_open, unflushed = self._info.files, self._pool.has, self._unflushed
         with FileMaker(self._folder) as maker:
             for span, parts in spans:
-                if span.is_pad:
+                number, _, length, is_pad = span
+                if is_pad:
                     continue
-                length = self._info.files[span.file].length
-                is_small = span.length == length <= _SMALL_FILE_BYTES
-                with self._translating("writing", span.file):
-                    self._unflushed.add(span.file)
-                    if is_small and not self._pool.has(self, span.file):
-                        self._write_small_file(maker, span, parts)
+                entry = files[number]
+                unflushed.add(number)
+                try:
+                    if length == entry.length <= _SMALL_FILE_BYTES and not is_open(self, number):
+                        self._write_small_file(maker, entry, parts)
                     else:
-                        self._write_part(span, parts, length)
+                        self._write_part(span, parts, entry.length)
+                except OSError as error:
+                    doing = f"writing {self._folder.full_path(entry.path)}"
+                    raise StorageError.from_os_error(error, doing) from error
 
     def _write_part(self, span: Span, parts: list[WritableView], length: int) -> None:
         opened = self._pool.lease(self, span.file, writable=True)
@@ -215,23 +220,24 @@ class TorrentFiles:
                 self._pool.invalidate(self, span.file)
                 raise FileNotFoundError(errno.ENOENT, "the file was removed meanwhile")
 
-    def _write_small_file(self, maker: FileMaker, span: Span, parts: list[WritableView]) -> None:
+    def _write_small_file(
+        self, maker: FileMaker, entry: FileEntry, parts: list[WritableView]
+    ) -> None:
         """Write all of a file at once, by a descriptor of its own: of thousands of them none would
         stay in the pool, and none is written to again. What is new needs no looking at."""
-        entry = self._info.files[span.file]
-        mode = 0o777 if entry.is_executable else 0o666
-        made = self._pool.opened(lambda: maker.make(entry.path, mode))
+        path, mode = entry.path, 0o777 if entry.is_executable else 0o666
+        made = self._pool.opened(maker.make, path, mode)
         if made is not None:
             try:
                 write_all(made, 0, parts)
             finally:
                 os.close(made)
             return
-        fd = self._pool.opened(lambda: self._folder.open_file(entry.path, writable=True, mode=mode))
+        fd = self._pool.opened(lambda: self._folder.open_file(path, writable=True, mode=mode))
         try:
             write_all(fd, 0, parts)
-            if os.fstat(fd).st_size > span.length:
-                os.ftruncate(fd, span.length)
+            if os.fstat(fd).st_size > entry.length:
+                os.ftruncate(fd, entry.length)
         finally:
             os.close(fd)
 

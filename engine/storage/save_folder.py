@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _WALK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | _CLOEXEC
@@ -83,30 +83,33 @@ class SaveFolder:
     def lstat(self, path: Path) -> os.stat_result:
         return os.lstat(self.full_path(path))
 
-    def lstat_all(self, paths: Sequence[Path]) -> list[os.stat_result | None]:
-        """Return what `lstat` finds at each path, None where that fails.
+    def lstat_all(self, paths: Sequence[Path]) -> Iterator[os.stat_result | None]:
+        """Yield what `lstat` finds at each path, None where that fails; kept by nobody here, as
+        what the system says of ten thousand files takes megabytes.
 
         A folder of which many files are asked is listed once: less than half the price.
         """
-        wanted = Counter(path[:-1] for path in paths)
+        wanted = Counter([path[:-1] for path in paths])
         listings: dict[Path, dict[str, os.DirEntry[str]] | None] = {
             folder: self._listing(folder, _FOREIGN * count)
             for folder, count in wanted.items()
             if count >= _MANY
         }
-        found: list[os.stat_result | None] = []
+        empty = {folder for folder, listing in listings.items() if listing == {}}
         for path in paths:
-            listing = listings.get(path[:-1])
-            entry = listing.get(path[-1]) if listing else None
+            parent = path[:-1]
+            listing = listings.get(parent)
+            entry = listing.pop(path[-1], None) if listing else None
             look: os.stat_result | None = None
-            with contextlib.suppress(OSError):
+            try:
                 if entry is not None:
                     look = entry.stat(follow_symlinks=False)
-                elif listing is None or listing:
+                elif parent not in empty:
                     # Some file systems know a file by other spellings than they list.
                     look = self.lstat(path)
-            found.append(look)
-        return found
+            except OSError:
+                pass
+            yield look
 
     def _listing(self, folder: Path, most: int) -> dict[str, os.DirEntry[str]] | None:
         """List a folder; None if it holds more than `most` entries, or cannot be listed."""

@@ -23,8 +23,13 @@ def cut(
     rest = iter([memoryview(each) for each in views])
     view, left = memoryview(b""), 0
     for span in spans:
-        parts: list[WritableView] = []
         wanted = span.length
+        if wanted <= left:  # as nearly all that are small
+            begin = len(view) - left
+            left -= wanted
+            yield span, [view[begin : begin + wanted]]
+            continue
+        parts: list[WritableView] = []
         while wanted:
             if not left:
                 view = next(rest)

@@ -94,7 +94,7 @@ def test_looking_at_many_is_looking_at_each(tmp_path: Path, made: int, foreign: 
         except OSError:
             return None
 
-    found = folder.lstat_all(paths)
+    found = list(folder.lstat_all(paths))
     assert found == [each(path) for path in paths]
     assert sum(look is not None for look in found) >= made
 
