@@ -19,7 +19,7 @@ WIDTH = 860
 _LEFT, _RIGHT, _TOP = 210, 130, 84
 _BAR, _GAP, _LEG_GAP = 14, 5, 26
 _STEP = 0.5
-_MOST = 3.0
+_MOST = 4.0
 """Longer bars are cut, and say so; their number stands beside them."""
 _LETTER = 5.6
 """Width of a letter of the small print, for breaking lines; SVG cannot."""
