@@ -285,7 +285,6 @@ async def find_engine(named: str | EngineAddress | None) -> EngineAddress:
 async def resolve_peers(texts: Sequence[str], route: Route | None = None) -> list[Endpoint]:
     """Look up the names in HOST:PORTs, by the way of the settings if no other is given; a name with
     several addresses gives each. Raises InputError, SettingsError."""
-
     found: dict[Endpoint, None] = {}
     for text in texts:
         address = as_address(text)

@@ -18,6 +18,7 @@ from engine.core.metainfo import Info
 from engine.errors import StorageError, StorageMissingError
 from engine.foreground import Foreground, Interrupted
 from engine.session.adding import chosen
+from engine.session.options import SessionOptions
 from engine.session.session import Session
 from engine.session.source import load_source, load_torrent
 from engine.settings import Effective
@@ -39,9 +40,7 @@ async def download(
     stay: bool,
 ) -> None:
     """Do it. Raises Interrupted with how to go on, and why it could not be done."""
-    session = session_options(
-        effective.settings, any_port=effective.origins["network.listen"].name != "--listen"
-    )
+    session = _session(effective)
     route = session.route()
     found = await load_torrent(source, route)
     if not isinstance(found, Magnet):
@@ -72,9 +71,7 @@ async def serve(
     until_copies: float | None,
 ) -> None:
     """Seed what is there until a signal, or until the others hold enough. Raises why it cannot."""
-    session = session_options(
-        effective.settings, any_port=effective.origins["network.listen"].name != "--listen"
-    )
+    session = _session(effective)
     route = session.route()
     metainfo = await load_source(source, route)
     folder = save_path_of(metainfo.info, data)
@@ -89,6 +86,12 @@ async def serve(
     )
     with hint_where_a_port_is_taken(WITHOUT_LISTEN), Display() as display:
         await task.run(Announcement(display, Report(display, folder, stay=True)))
+
+
+def _session(effective: Effective) -> SessionOptions:
+    """Its options; where nobody named a port on the command line, any free one will do."""
+    is_named = effective.origins["network.listen"].name == "--listen"
+    return session_options(effective.settings, any_port=not is_named)
 
 
 def contents(name: str, total: int, files: int) -> str:

@@ -96,9 +96,7 @@ class FilePool:
                 self._files.move_to_end(key)
                 return found
             seen = self._invalidations
-        opened = _OpenFile(
-            self, self.opened(lambda: owner.open_file(file, writable=writable)), writable
-        )
+        opened = _OpenFile(self, self.opened(owner.open_file, file, writable=writable), writable)
         with self._lock:
             if seen != self._invalidations or owner in self._parted:
                 # The file may have been deleted since: use what we have, once.

@@ -233,7 +233,7 @@ class TorrentFiles:
             finally:
                 os.close(made)
             return
-        fd = self._pool.opened(lambda: self._folder.open_file(path, writable=True, mode=mode))
+        fd = self._pool.opened(self._folder.open_file, path, writable=True, mode=mode)
         try:
             write_all(fd, 0, parts)
             if os.fstat(fd).st_size > entry.length:

@@ -41,8 +41,8 @@ class Reserve:
         with contextlib.suppress(OSError):
             while len(self._held) * _CHUNK_BYTES < size:
                 chunk = mmap.mmap(-1, _CHUNK_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-                self._held.append(chunk)
                 chunk.madvise(_POPULATE_WRITE)
+                self._held.append(chunk)
 
     def release(self) -> None:
         """Let go of all that is left."""
