@@ -12,6 +12,8 @@ from engine.core.bitfield import Bitfield
 from engine.swarm.availability import Availability
 from engine.swarm.super_seeding import (
     ALONE_S,
+    FIRST_AT_ONCE,
+    FIRST_S,
     PENDING,
     PENDING_ALONE,
     RELAY_S,
@@ -47,6 +49,12 @@ class Swarm:
         if self.peers[peer].add(index):
             self.availability.add(index)
             self.seeding.peer_gained(peer, index)
+
+    def pour(self, into: str, now: float = 0.0) -> None:
+        """Let a peer have all that it is offered."""
+        while made := self.offer(now, able=into):
+            for peer, index in made:
+                self.has(peer, index)
 
     def offer(
         self, now: float = 0.0, most: int = 8, able: Iterable[str] | None = None
@@ -155,6 +163,102 @@ def test_what_is_offered_again_goes_to_one_more_peer() -> None:
     assert swarm.offer(now=1.0, able="bcdef") == []
     again = [index for _, index in swarm.offer(now=RELAY_S + 2.0, able="bcdef")]
     assert len(again) == len(set(again)) == 6
+
+
+def test_what_waits_at_those_who_pass_things_on_is_not_offered_again() -> None:
+    swarm = Swarm(8, "abc")
+    for _ in range(2):
+        swarm.pour("a")
+        for index in swarm.peers["a"]:
+            swarm.has("b", index)
+    assert swarm.peers["b"].is_full
+    for index, now in enumerate((0.8 * RELAY_S, 1.6 * RELAY_S, 2.4 * RELAY_S)):
+        assert swarm.offer(now) == []
+        swarm.has("c", index)
+    assert swarm.offer(3.2 * RELAY_S) == []
+
+
+def test_who_is_fed_by_nobody_is_offered_what_spreads_no_further() -> None:
+    swarm = Swarm(8, "abc")
+    for _ in range(2):
+        swarm.pour("a")
+        for index in swarm.peers["a"]:
+            swarm.has("b", index)
+    assert swarm.peers["b"].is_full
+    assert swarm.offer(RELAY_S - 0.1) == []
+    swarm.pour("c", now=RELAY_S + 2.0)  # and not only the first that it is offered
+    assert swarm.peers["c"].is_full
+
+
+def test_what_only_those_have_who_keep_it_is_offered_to_who_is_fed() -> None:
+    swarm = Swarm(WINDOW + 8, "abcd")
+    swarm.pour("a")
+    kept = set(swarm.peers["a"])
+    swarm.pour("b")
+    passed_on = list(swarm.peers["b"])
+    for index in passed_on[:-1]:
+        swarm.has("c", index)
+    swarm.pour("b")
+    assert len(kept) + swarm.peers["b"].count == swarm.size
+    assert swarm.offer(RELAY_S - 0.1) == []
+    swarm.has("c", passed_on[-1])
+    again = {index for _, index in swarm.offer(RELAY_S + 2.0, able="c")}
+    assert again
+    assert again <= kept
+
+
+def test_the_last_one_is_left_to_those_who_are_done() -> None:
+    swarm = Swarm(20, "ab")
+    while not swarm.peers["a"].is_full:
+        swarm.pour("a")
+        for index in swarm.peers["a"]:
+            if swarm.peers["b"].count < 10:
+                swarm.has("b", index)
+        swarm.pour("b")
+        for index in swarm.peers["b"]:
+            swarm.has("a", index)
+    lacked = swarm.size - swarm.peers["b"].count
+    assert lacked > PENDING
+    swarm.offer(10.0)
+    swarm.has("b", next(swarm.peers["b"].missing()))
+    swarm.leave("a")
+    assert swarm.offer(10.0 + 0.9 * ALONE_S) == []
+    assert swarm.offer(10.0 + ALONE_S)
+
+
+def test_of_a_crowd_a_few_get_their_first_piece_at_a_time() -> None:
+    swarm = Swarm(100, "abcdefgh")
+    first = swarm.offer()
+    assert len({peer for peer, _ in first}) == len(first) == FIRST_AT_ONCE
+    assert swarm.offer(now=1.0) == []
+    for peer, index in first:
+        swarm.has(peer, index)
+    second = {peer for peer, _ in swarm.offer(now=1.0)}
+    assert len(second) == FIRST_AT_ONCE
+    assert not second & {peer for peer, _ in first}
+    # Who has passed on what it got need not wait for the others.
+    giver, index = first[0]
+    swarm.has(next(iter(second)), index)
+    assert giver in {peer for peer, _ in swarm.offer(now=1.0)}
+
+
+def test_who_does_not_get_its_first_piece_is_not_waited_for() -> None:
+    swarm = Swarm(100, "abcdefgh")
+    first = {peer for peer, _ in swarm.offer()}
+    assert swarm.offer(now=FIRST_S - 0.1) == []
+    second = {peer for peer, _ in swarm.offer(now=FIRST_S)}
+    assert len(second) == FIRST_AT_ONCE
+    assert not second & first
+
+
+def test_a_loser_of_what_two_were_offered_may_come_and_go() -> None:
+    swarm = Swarm(2, "ab")
+    swarm.offer(able="a")
+    swarm.offer(now=RELAY_S + 2.0, able="b")
+    swarm.leave("a")
+    swarm.join("c")
+    swarm.offer(now=RELAY_S + 3.0)
+    assert {peer for peer, _ in swarm.sent} == set("abc")
 
 
 def test_what_somebody_brings_along_is_not_fresh() -> None:
