@@ -54,6 +54,7 @@ class Announcer:
     __slots__ = (
         "_downloaded_before",
         "_facilities",
+        "_is_incomplete",
         "_is_started",
         "_key",
         "_on_change",
@@ -72,6 +73,8 @@ class Announcer:
         self._on_change = on_change
         self._is_started = False
         """In the swarm; also while what was fetched of a magnet link is followed by a check."""
+        self._is_incomplete = False
+        """It was when it joined, and `completed` was not told since."""
         self._key = facilities.rng.getrandbits(32)
         self._uploaded_before = 0
         self._downloaded_before = 0
@@ -89,6 +92,7 @@ class Announcer:
         if self._is_started:
             return
         self._is_started = True
+        self._is_incomplete = self._torrent.left > 0
         self._uploaded_before = self._torrent.up_rate.total
         self._downloaded_before = self._torrent.down_rate.total
         self._each(AnnounceSchedule.start)
@@ -105,6 +109,11 @@ class Announcer:
         self._on_change()
 
     def completed(self) -> None:
+        """All is there; trackers are told once, and not of what was there at the start (BEP 3).
+        Saying it again, as of files that are wanted anew, changes nothing."""
+        if not self._is_incomplete:
+            return
+        self._is_incomplete = False
         self._each(AnnounceSchedule.completed)
 
     def stop(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.compact import Endpoint
+from engine.core.file_choice import FileChoice
 from engine.core.metainfo import Metainfo
 from engine.discovery.announce import AnnounceEvent, AnnounceReply, AnnounceRequest
 from engine.errors import TrackerFailure, TrackerUnreachable
@@ -16,7 +17,7 @@ from engine.session.session import Session
 from engine.torrent.lifecycle import State
 from engine.torrent.torrent import Torrent
 from tests.end_to_end.rig import endpoint_of, running, until, until_state
-from tests.storage.torrents import sample
+from tests.storage.torrents import Layout, sample
 
 ONE, TWO, THREE = (f"http://tracker{n}.test/announce?key=secret" for n in range(3))
 CONTENT = sample(100_000, 16384)
@@ -123,6 +124,32 @@ async def test_peers_it_names_are_dialled_but_not_ourselves(
         await until(session, lambda: len(tracker.heard) == 2)
         assert tracker.said[1] == (ONE, AnnounceEvent.COMPLETED)
         assert torrent.live is None or endpoint_of(session) not in torrent.live.peers.known
+
+
+@pytest.mark.parametrize("was_there", [True, False])
+async def test_completed_is_told_once_and_not_of_what_was_there(
+    session: Session, tracker: Tracker, tmp_path: Path, *, was_there: bool
+) -> None:
+    """BEP 3; also where a file is wanted again that had been skipped after the end."""
+    content = sample([Layout("a", 20_000), Layout("b", 20_000)], 16384)
+    content.store(tmp_path / "source")
+    async with running() as seeder:
+        seed = await seeder.add(Metainfo(content.info), save_path=tmp_path / "source")
+        await until_state(seeder, seed, State.SEEDING)
+        tracker.peers = [endpoint_of(seeder)]
+        torrent = await session.add(
+            Metainfo(content.info, trackers=((ONE,),)),
+            save_path=tmp_path / ("source" if was_there else "target"),
+        )
+        await until_state(session, torrent, State.SEEDING)
+        for levels in (b"\1\0", b"\1\1"):
+            torrent.choose(FileChoice.of(content.info, levels))
+        assert torrent.state is State.DOWNLOADING
+        await until_state(session, torrent, State.SEEDING)
+        torrent.pause()
+        await until(session, lambda: tracker.said[-1] == (ONE, AnnounceEvent.STOPPED))
+        events = [event for _, event in tracker.said]
+        assert events.count(AnnounceEvent.COMPLETED) == (0 if was_there else 1)
 
 
 async def test_warnings_and_failures_go_to_the_log_without_the_passkey(
