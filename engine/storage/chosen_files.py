@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
-from typing import Final
 
 from engine.core.identifiers import InfoHash
 from engine.core.metainfo import Info
@@ -27,9 +25,6 @@ from engine.storage.filesystem import TorrentFiles
 from engine.storage.part_file import NOT_SETTLED, PartFile, digest_of, part_file_name
 from engine.storage.placement import placement_at
 from engine.storage.save_folder import SaveFolder
-
-_LOCK: Final = threading.Lock()
-"""For all torrents: what it guards is seldom, and a torrent may be seen through several objects."""
 
 
 class ChosenFiles(TorrentFiles):
@@ -96,13 +91,13 @@ class ChosenFiles(TorrentFiles):
 
     def flush(self) -> None:
         super().flush()
-        with self._translating("flushing", self._parts.path), _LOCK:
+        with self._translating("flushing", self._parts.path), self._placement.moving:
             self._parts.flush()
 
     def delete(self) -> None:
         failed: StorageError | None = None
         try:
-            with self._translating("removing", self._parts.path), _LOCK:
+            with self._translating("removing", self._parts.path), self._placement.moving:
                 self._parts.remove()
         except StorageError as error:
             failed = error
@@ -119,18 +114,18 @@ class ChosenFiles(TorrentFiles):
         is done by its own. Raises StorageError."""
         era, skipped = self._placement.choice
         damaged: list[int] = []
-        with self._translating("reading", self._parts.path), _LOCK:
+        with self._translating("reading", self._parts.path), self._placement.moving:
             if self._is_settled(era, skipped):
                 return damaged
             pieces = self._parts.pieces()
             self._parts.settled(NOT_SETTLED)
         for piece in pieces:
-            with _LOCK:
+            with self._placement.moving:
                 if self._placement.choice[0] != era:
                     break
                 if not self._gather_piece(piece):
                     damaged.append(piece)
-        with self._translating("writing", self._parts.path), _LOCK:
+        with self._translating("writing", self._parts.path), self._placement.moving:
             if self._placement.settle(era):
                 self._parts.settled(digest_of(skipped))
         return damaged
@@ -195,7 +190,7 @@ class ChosenFiles(TorrentFiles):
             at += span.length
         if not places:
             return frozenset()
-        with _LOCK:
+        with self._placement.moving:
             absent = {file for file in {span.file for _, span in places} if not self._stamp(file)}
             if absent:
                 pieces = {
@@ -226,7 +221,7 @@ class ChosenFiles(TorrentFiles):
         """Read a span of which something may be kept apart; False if it is in its file."""
         era, skipped = self._placement.choice
         entry = self._info.files[span.file]
-        with _LOCK, self._translating("reading", span.file):
+        with self._placement.moving, self._translating("reading", span.file):
             is_absent = self._is_absent(span.file)
             if self._is_settled(era, skipped) and not is_absent:
                 return False
@@ -248,15 +243,16 @@ class ChosenFiles(TorrentFiles):
         if not self.skipped or not self._is_absent(span.file):
             return super()._next_data_of(span)
         start = self._info.files[span.file].offset + span.offset
-        with _LOCK, self._translating("reading", self._parts.path):
+        with self._placement.moving, self._translating("reading", self._parts.path):
             return self._parts.next_data(start, start + span.length) - start
 
 
 def remove_part_file(root: Path, info_hash: InfoHash) -> None:
     """Remove the part file of a torrent that goes, if there is one. Raises StorageError."""
     folder, name = SaveFolder(os.fspath(root)), part_file_name(info_hash)
+    path = folder.full_path((name,))
     try:
-        with _LOCK:
+        with placement_at(path).moving:
             folder.remove_file((name,))
     except OSError as error:
-        raise StorageError.from_os_error(error, f"removing {folder.full_path((name,))}") from error
+        raise StorageError.from_os_error(error, f"removing {path}") from error

@@ -17,9 +17,11 @@ from weakref import WeakValueDictionary
 class Placement:
     """The choice of files that holds for one torrent, and what is still on its way."""
 
-    __slots__ = ("__weakref__", "_choice", "_lock", "_settled", "_writers")
+    __slots__ = ("__weakref__", "_choice", "_lock", "_settled", "_writers", "moving")
 
     def __init__(self) -> None:
+        self.moving = threading.Lock()
+        """For who looks where bytes are until they are in their place."""
         self._lock = threading.Lock()
         self._choice: tuple[int, Set[int]] = (0, frozenset())
         self._settled = -1

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from engine.core.file_choice import FileChoice
 from engine.errors import StorageMissingError
-from engine.storage import chosen_files
 from engine.storage.chosen_files import ChosenFiles, remove_part_file
 from engine.storage.file_pool import FilePool
 from engine.storage.part_file import PartFile, part_file_name
@@ -165,10 +164,39 @@ def test_two_may_gather_at_once(
     """As they do when files are chosen several times quickly."""
     files = kept_apart(tmp_path, pool, {0, 3})
     files.skipped = frozenset()
-    monkeypatch.setattr(chosen_files, "_LOCK", _Turns(turn, files.gather))
+    monkeypatch.setattr(files._placement, "moving", _Turns(turn, files.gather))
     files.gather()
     assert get(files, CONTENT, 1) == CONTENT.piece(1)
     assert PART not in names(tmp_path)
+
+
+def test_a_slow_disk_under_one_holds_up_no_other(
+    tmp_path: Path, pool: FilePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("slow", "other"):
+        (tmp_path / name).mkdir()
+    slow = kept_apart(tmp_path / "slow", pool, {0, 3})
+    other = kept_apart(tmp_path / "other", pool, {0, 3})
+    is_flushing, may_go_on = threading.Event(), threading.Event()
+
+    def flush(_: PartFile) -> None:
+        is_flushing.set()
+        may_go_on.wait(60)
+
+    monkeypatch.setattr(PartFile, "flush", flush)
+    flushing = threading.Thread(target=slow.flush)
+    gathering = threading.Thread(target=other.gather)
+    other.skipped = frozenset()
+    flushing.start()
+    try:
+        assert is_flushing.wait(20)
+        gathering.start()
+        gathering.join(20)
+        assert not gathering.is_alive()
+    finally:
+        may_go_on.set()
+        flushing.join()
+    assert PART not in names(tmp_path / "other")
 
 
 @pytest.mark.parametrize("turn", range(1, 5))
@@ -188,7 +216,7 @@ def test_to_and_fro_while_it_is_gathered(
         files.skipped = {0}
 
     files.skipped = {2}
-    monkeypatch.setattr(chosen_files, "_LOCK", _Turns(turn, change))
+    monkeypatch.setattr(files._placement, "moving", _Turns(turn, change))
     files.gather()
     for skipped in ({2}, {0, 2}, {2}, {0}, frozenset[int]()):
         for piece in (1, 2):
