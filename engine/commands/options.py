@@ -18,7 +18,7 @@ from engine.control.socket_path import default_socket_path
 from engine.core.compact import Endpoint
 from engine.engine_address import EngineAddress, parse_address
 from engine.errors import InputError, SeedwrightError
-from engine.session.peer_names import as_address, find_peers
+from engine.session.peer_names import as_address, look_up
 from engine.setting_kinds import Kind, parse_setting
 from engine.settings import Effective, Override, merge, parse_override, secret_files
 
@@ -292,5 +292,5 @@ async def resolve_peers(texts: Sequence[str], route: Route | None = None) -> lis
             found[address] = None
             continue
         route = route or await load_route()
-        found |= dict.fromkeys(await find_peers(text, route))
+        found |= dict.fromkeys(await look_up(text, route))
     return list(found)

@@ -24,10 +24,14 @@ def as_address(text: str) -> Endpoint | None:
 
 
 async def find_peers(text: str, route: Route) -> list[Endpoint]:
-    """The peers of a HOST:PORT: a name with several addresses gives each. Raises InputError."""
+    """The peers of a HOST:PORT, numeric or not. Raises InputError."""
     address = as_address(text)
-    if address is not None:
-        return [address]
+    return [address] if address is not None else await look_up(text, route)
+
+
+async def look_up(text: str, route: Route) -> list[Endpoint]:
+    """The peers of a HOST:PORT that as_address has found to be a name: one with several addresses
+    gives each. Raises InputError."""
     host, port = split_host_port(text)
     try:
         answers = await route.look_up(host, port, socket.SOCK_STREAM)
