@@ -17,8 +17,10 @@ from engine.control.client import ControlClient
 from engine.engine_address import EngineAddress
 from engine.errors import ControlError, EngineUnreachable, StorageError
 
+START_PATIENCE_S: Final = 60.0
+"""How long an engine may take to answer: on a machine with far too much to do that is long."""
 PATIENCE_S: Final = 20.0
-"""How long an engine may take to answer, and to end."""
+"""How long one may take to end."""
 MAX_LOG_BYTES: Final = 4 * 1024 * 1024
 """A log that is longer when an engine is started becomes the one before."""
 _LOOK_EVERY_S: Final = 0.05
@@ -73,13 +75,14 @@ async def start_engine(
 
 
 async def _wait_for(process: subprocess.Popen[bytes], socket: Path, log: Path, start: int) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + START_PATIENCE_S
     while not await answers(socket):
         # Asked again: it may have ended because another one was quicker.
         if process.poll() is not None and not await answers(socket):
             raise ControlError(f"the engine did not start: {_last_words(log, start)}")
         if time.monotonic() > deadline:
-            raise ControlError(f"the engine did not answer within {PATIENCE_S:g} s; see {log}")
+            late = f"the engine did not answer within {START_PATIENCE_S:g} s"
+            raise ControlError(f"{late}: {_last_words(log, start)}")
         await asyncio.sleep(_LOOK_EVERY_S)
 
 

@@ -56,6 +56,16 @@ async def test_says_why_it_did_not_start(rig: Rig) -> None:
     assert log.read_text().startswith("an older line\nseedwright: ")
 
 
+async def test_says_where_to_look_when_it_is_too_slow(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "START_PATIENCE_S", 0.0)
+    socket, log = rig.home / "e.sock", rig.home / "daemon.log"
+    with pytest.raises(ControlError, match=f"did not answer within 0 s: .*{log}"):
+        await processes.start_engine(socket, log, LOOPBACK, environ=rig.environ)
+    assert not await processes.answers(socket)
+
+
 async def test_two_at_once_are_one_engine(rig: Rig) -> None:
     socket = rig.home / "e.sock"
     both = await asyncio.gather(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import shlex
 import sys
@@ -14,11 +15,13 @@ import rich_click as click
 
 from engine import processes
 from engine.commands.options import find_engine, find_socket, load_settings
-from engine.commands.output import say
+from engine.commands.output import say, waiting_for
 from engine.control.socket_path import default_socket_path, default_state_dir
 from engine.engine_address import EngineAddress, Program
 from engine.errors import EngineUnreachable
 
+INTERFACE: Final = "tui.app"
+"""Loaded late: Textual is the largest thing here."""
 LOG_FILE: Final = "daemon.log"
 MEMORY_FILE: Final = "interface.json"
 HERE: Final = "here"
@@ -32,10 +35,11 @@ def open_interface(engines: Sequence[str], *, start: bool | None) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("the interface needs a terminal; there are commands for scripts")
     started: list[Path] = []
-    fleet = asyncio.run(fleet_of(engines, start=start, started=started))
-    from tui.app import run  # loaded late: Textual is the largest thing here
-
-    run(fleet, default_state_dir(os.environ) / MEMORY_FILE)
+    with waiting_for("looking for the engine …"):
+        fleet = asyncio.run(fleet_of(engines, start=start, started=started))
+    with waiting_for("opening the interface …"):
+        interface = importlib.import_module(INTERFACE)
+    interface.run(fleet, default_state_dir(os.environ) / MEMORY_FILE)
     for engine in started:
         if asyncio.run(processes.answers(engine)):
             say(farewell(engine))
@@ -106,7 +110,12 @@ async def engine_for(
         raise EngineUnreachable(f"no engine runs at {path}; start one with `seedwright daemon`")
     settings = (await load_settings()).settings.daemon
     state = absolute(settings.state_dir or default_state_dir(os.environ))
-    process = await processes.start_engine(path, state / LOG_FILE)
+    log = state / LOG_FILE
+    with waiting_for(f"starting the engine … (log: {log})"):
+        process, _ = await asyncio.gather(
+            processes.start_engine(path, log),
+            asyncio.to_thread(importlib.import_module, INTERFACE),  # what comes next, meanwhile
+        )
     process.returncode = 0  # it outlives us: nobody waits for it
     if started is not None:
         started.append(path)

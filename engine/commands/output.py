@@ -3,10 +3,11 @@ the network could steer a terminal with."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +40,21 @@ class Column:
 def say(text: str = "", *, err: bool = False) -> None:
     """Print a line at once, safe to show."""
     click.echo(clean(text), err=err)
+
+
+@contextlib.contextmanager
+def waiting_for(text: str) -> Iterator[None]:
+    """Show a line in the terminal that standard error is while inside, gone afterwards; elsewhere
+    nothing."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    room = shutil.get_terminal_size().columns - 1
+    click.echo(f"\r{fit(clean(text), room).rstrip()}\x1b[K", nl=False, err=True)
+    try:
+        yield
+    finally:
+        click.echo("\r\x1b[K", nl=False, err=True)
 
 
 def say_json(value: Any) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from engine.commands.interface import engine_for, farewell, fleet_of
 from engine.control.socket_path import default_socket_path
 from engine.errors import EngineUnreachable
 from tests.commands.conftest import Run
-from tests.commands.rig import Rig
+from tests.commands.rig import TIMEOUT_S, Rig
 
 
 @pytest.fixture
@@ -81,6 +84,32 @@ async def test_those_of_the_settings_and_the_one_here_if_it_runs(
     assert await fleet_of([], start=None) == {"here": socket, **await fleet_of(["box"], start=None)}
     assert rig.run("config", "set", "engines.mine", str(socket)).code == 0
     assert list(await fleet_of([], start=True)) == ["box", "mine"]
+
+
+def test_says_that_an_engine_is_starting_until_it_answers(rig: Rig, home: Path) -> None:
+    socket = home / "e.sock"
+    environ = rig.environ | {"TERM": "xterm-256color", "SEEDWRIGHT_NETWORK_LISTEN": "127.0.0.1:0"}
+    end, terminal = os.openpty()
+    with open(end, "r+b", buffering=0) as screen, open(terminal, "r+b", buffering=0) as of_it:
+        command = [sys.executable, "-m", "engine", "-e", socket]
+        interface = subprocess.Popen(command, env=environ, stdin=of_it, stdout=of_it, stderr=of_it)
+        try:
+            said = b""
+            while b"No torrents yet" not in said:
+                ready, _, _ = select.select([screen], [], [], TIMEOUT_S)
+                assert ready, said
+                said += screen.read(4096)
+            before = said[: said.index(b"No torrents yet")]
+            assert before.index(b"looking for the engine") < before.index(b"starting the engine")
+            screen.write(b"q")
+            while interface.poll() is None:  # a full terminal would hold it up
+                if select.select([screen], [], [], 0.1)[0]:
+                    screen.read(4096)
+            assert interface.returncode == 0
+        finally:
+            interface.kill()
+            interface.wait()
+            rig.run("shutdown", "--socket", socket)
 
 
 def test_who_started_an_engine_is_told_how_to_end_it(home: Path) -> None:
