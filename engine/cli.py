@@ -22,6 +22,8 @@ PROGRAM: Final = "seedwright"
 VERSION: Final = "0.1.0"
 INTERNAL_ERROR: Final = 70
 INTERRUPTED: Final = 130
+_MOST_CHARS: Final = 2000
+"""Of an error, which may quote what somebody pasted."""
 
 EXIT_CODES: Final[tuple[help_page.Line, ...]] = (
     ("0", "done"),
@@ -242,7 +244,7 @@ def _only_cause(error: BaseException) -> BaseException:
 
 
 def _fail(text: str, code: int) -> int:
-    from tui.format import clean
+    from tui.format import clean, excerpt
 
-    click.echo(f"{PROGRAM}: {clean(' '.join(text.split()))}", err=True)
+    click.echo(f"{PROGRAM}: {clean(excerpt(' '.join(text.split()), _MOST_CHARS))}", err=True)
     return code

@@ -192,6 +192,14 @@ def truncate_start(text: str, width: int) -> str:
     return ELLIPSIS + _prefix(text[::-1], width - 1)[::-1] if width > 0 else ""
 
 
+def excerpt(text: str, most: int) -> str:
+    """`text` without its middle if it has more than `most` characters: of an error that quotes what
+    somebody pasted, the reason stands at the end."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most * 2 // 3]} {ELLIPSIS} {text[-(most // 3) :]}"
+
+
 def fit(text: str, width: int, *, right: bool = False) -> str:
     """`text` in exactly `width` cells, truncated or padded."""
     width = max(0, width)

@@ -41,6 +41,13 @@ def source_of(text: str) -> str | Path:
     asked = text.strip()
     if not asked:
         raise SourceError("name a .torrent file, an http(s) URL or a magnet link")
+    try:
+        return _meant_by(asked)
+    except ValueError as error:  # of urlsplit: brackets around what is no address
+        raise SourceError(f"{asked}: {error}") from error
+
+
+def _meant_by(asked: str) -> str | Path:
     if _unquoted(asked).casefold().startswith("magnet:"):
         return _unquoted(asked)
     if asked.casefold().startswith(("http://", "https://")):

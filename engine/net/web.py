@@ -46,5 +46,7 @@ async def fetch(url: str, route: Route, *, limit_bytes: int) -> bytes:
         code = error.os_error.errno or 0  # below zero: of the look-up of names
         why = os.strerror(code) if code > 0 else error.strerror or error.os_error
         raise SourceError(f"{url}: cannot connect: {why}") from error
+    except aiohttp.InvalidURL as error:  # all it says is the address
+        raise SourceError(f"{url}: not the address of a server") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise SourceError(f"{url}: {error or type(error).__name__}") from error

@@ -17,7 +17,7 @@ _PARSED_INLINE_BYTES = 256 * 1024
 
 
 def is_url(source: str) -> bool:
-    return source.startswith(("http://", "https://"))
+    return source[:8].casefold().startswith(("http://", "https://"))
 
 
 def _expanded(path: str) -> str:
@@ -35,6 +35,8 @@ async def read_source(source: str, route: Route) -> bytes:
             data: bytes = await file.read(MAX_TORRENT_BYTES + 1)
     except (OSError, ValueError) as error:  # a ValueError for a path that no system could have
         why = getattr(error, "strerror", None) or error
+        if "://" in source:
+            why = "no file, and not an http or https address"
         raise SourceError(f"{source!a}: {why}" if "\0" in source else f"{source}: {why}") from error
     if len(data) > MAX_TORRENT_BYTES:
         raise SourceError(f"{source}: larger than {MAX_TORRENT_BYTES} bytes, not a torrent")

@@ -47,6 +47,9 @@ async def test_a_url() -> None:
         ("magnet:?xt=urn:btih:" + "a" * 40, "magnet"),
         ("", "No such file"),
         ("\udcff", "No such file"),
+        ("ftp://host/a.torrent", "not an http or https address"),
+        ("https://", "not the address of a server"),
+        ("HTTP://127.0.0.1:99999/a", "not the address of a server"),
     ],
 )
 async def test_what_cannot_be_read(source: str, why: str) -> None:

@@ -28,6 +28,27 @@ async def test_adding_a_url() -> None:
         assert not isinstance(shown.app.screen, AddScreen)
 
 
+async def test_what_was_pasted_by_mistake_leaves_the_buttons_in_sight() -> None:
+    async with scene() as shown:
+        await shown.press("a")
+        screen = shown.app.screen
+        screen.query_one("#source", Input).value = "/" + "x" * 100_000
+        await shown.press("enter")
+        wrong = screen.query_one(".wrong", Static)
+        await shown.until(lambda: "File name too long" in str(wrong.content))
+        assert screen.query_one("#ok", Button).region.bottom < 24
+
+
+async def test_what_is_no_address_is_said() -> None:
+    async with scene() as shown:
+        await shown.press("a")
+        screen = shown.app.screen
+        screen.query_one("#source", Input).value = "http://[::1/new.torrent"
+        await shown.press("enter")
+        wrong = screen.query_one(".wrong", Static)
+        await shown.until(lambda: "Invalid IPv6 URL" in str(wrong.content))
+
+
 async def test_a_new_torrent_is_under_the_cursor() -> None:
     async with scene(FakeEngine(40)) as shown:
         await shown.go_to(DEBIAN)

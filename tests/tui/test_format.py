@@ -160,6 +160,14 @@ def test_truncated_text_is_an_end_of_it(text: str, width: int) -> None:
         assert fmt.truncate(text, width) == fmt.truncate_start(text, width) == text
 
 
+def test_a_long_message_keeps_its_beginning_and_its_end() -> None:
+    assert fmt.excerpt("x" * 300, 300) == "x" * 300
+    cut = fmt.excerpt(f"cannot read /{'x' * 100_000}: File name too long", 300)
+    assert cut.startswith("cannot read /xxx")
+    assert cut.endswith("xxx: File name too long")
+    assert len(cut) <= 303
+
+
 def test_a_wide_character_is_not_cut_in_half() -> None:
     assert fmt.fit("日本語", 4) == "日… "
     assert fmt.fit("日本語", 5) == "日本…"

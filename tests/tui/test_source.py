@@ -46,7 +46,7 @@ def test_relative_paths_and_homes_become_absolute(
 
 @pytest.mark.parametrize(
     "typed",
-    ["", "   ", "http://", "ftp://host/a.torrent", "~no-such-user-x/a"],
+    ["", "   ", "http://", "http://[::1/a", "file://[/a", "ftp://host/a", "~no-such-user-x/a"],
 )
 def test_what_is_no_source_is_refused(typed: str) -> None:
     with pytest.raises(SourceError):

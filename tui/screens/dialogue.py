@@ -14,6 +14,9 @@ from tui import format as fmt
 from tui.actions import Scope
 from tui.keymap import bindings
 
+_MOST_CHARS = 300
+"""Of what is wrong: the buttons below it must stay on a small screen."""
+
 
 class Dialogue(ModalScreen[None]):
     """A subclass has a Static of class `wrong`, buttons `ok` and `cancel`, and `command`."""
@@ -62,7 +65,7 @@ class Dialogue(ModalScreen[None]):
 
     def _say(self, wrong: str) -> None:
         line = self.query_one(".wrong", Static)
-        line.update(Content(fmt.clean(wrong)))
+        line.update(Content(fmt.clean(fmt.excerpt(wrong, _MOST_CHARS))))
         line.display = bool(wrong)
 
     def _confirm(self) -> None:
