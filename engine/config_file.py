@@ -20,7 +20,7 @@ import aiofiles
 import aiofiles.os
 import tomli_w
 
-from engine.errors import SettingsError, SourceError
+from engine.errors import SettingsError, SourceError, StorageError
 from engine.settings import Layer, Origin, check
 from engine.storage.small_file import read_small_file
 
@@ -102,7 +102,7 @@ async def read_secrets(files: Mapping[str, str]) -> dict[str, str]:
 
 async def write_config(path: Path, text: str) -> None:
     """Replace the file (the target of a symlink, not the link), keeping its permissions; a new one
-    is private. Raises SettingsError."""
+    is private. Raises StorageError."""
     try:
         target = Path(await asyncio.to_thread(os.path.realpath, path))
         await aiofiles.os.makedirs(target.parent, exist_ok=True)
@@ -122,12 +122,12 @@ async def write_config(path: Path, text: str) -> None:
                 await aiofiles.os.unlink(new)
             raise
     except OSError as error:
-        raise SettingsError(f"writing {path}: {error.strerror or error}") from error
+        raise StorageError.from_os_error(error, f"writing {path}") from error
 
 
 async def change_config(path: Path, values: Mapping[str, object]) -> None:
     """Set `section.key`s in the file to values as settings.py takes them; None takes one out. What
-    else is there stays. Raises SettingsError, and then nothing was changed."""
+    else is there stays. Raises SettingsError, StorageError, and then nothing was changed."""
     text, table = await _read(path)
     changes: list[_Change] = []
     for key, value in values.items():

@@ -23,7 +23,7 @@ from engine.config_file import (
     read_secrets,
     write_config,
 )
-from engine.errors import SettingsError
+from engine.errors import SeedwrightError, SettingsError, StorageError
 
 _NAMES = st.text(st.characters(codec="utf-8", exclude_characters="."), max_size=8)
 _VALUES = st.recursive(
@@ -193,12 +193,14 @@ async def test_what_cannot_be_read_or_written_is_named(tmp_path: Path) -> None:
     folder.mkdir()
     (tmp_path / "file").write_text("")
 
-    async def refused(what: Awaitable[object], path: Path) -> None:
-        with pytest.raises(SettingsError) as caught:
+    async def refused(
+        what: Awaitable[object], path: Path, kind: type[SeedwrightError] = StorageError
+    ) -> None:
+        with pytest.raises(kind) as caught:
             await what
         assert str(path) in str(caught.value)
 
-    await refused(read_config(folder), folder)
+    await refused(read_config(folder), folder, SettingsError)
     await refused(write_config(folder, ""), folder)
     below = tmp_path / "file" / "config.toml"
     await refused(write_config(below, ""), below)

@@ -22,7 +22,7 @@ from engine.core import bencode
 from engine.core.identifiers import InfoHash
 from engine.core.magnet import Magnet, is_magnet
 from engine.discovery.dht.items import MAX_VALUE_BYTES, encode_value, mutable_target, signed_item
-from engine.errors import BencodeError, InputError, SeedwrightError
+from engine.errors import BencodeError, InputError, SeedwrightError, StorageError
 from engine.session.signatures import Signer
 from tui.format import plural, size
 
@@ -314,12 +314,16 @@ def keygen(file: Path, as_json: bool) -> None:
     public = Signer(seed).key
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as written:
-            written.write(f"{seed.hex()}\n")
     except FileExistsError as error:
         raise InputError(f"{file} is there already") from error
     except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from error
+        raise StorageError.from_os_error(error, f"writing {file}") from error
+    try:
+        with os.fdopen(descriptor, "w") as written:
+            written.write(f"{seed.hex()}\n")
+    except OSError as error:
+        file.unlink()  # else it stood in the way of the next try
+        raise StorageError.from_os_error(error, f"writing {file}") from error
     if as_json:
         say_json({"key": public.hex(), "target": mutable_target(public).hex()})
     else:

@@ -137,6 +137,8 @@ class ControlClient:
             ended = await self._carrier.why_ended() or "the engine closed the connection"
         except OSError as error:
             ended = f"lost the engine: {error.strerror or error}"
+        except EngineUnreachable as error:
+            ended = str(error)
         except BadRequestError as error:
             ended = f"what answers is no engine: {error}"
         finally:
@@ -157,7 +159,7 @@ class ControlClient:
             if answer is not None and not answer.done():
                 answer.set_result(incoming)
         elif incoming.error is not None:
-            raise framing.malformed(framing.INVALID_REQUEST, incoming.error.message)
+            raise EngineUnreachable(f"the engine refuses: {incoming.error.message}")
 
 
 _NOTES = {kind.METHOD: kind for kind in NOTIFICATIONS}

@@ -133,7 +133,8 @@ class StateDb:
             )
         except (sqlite3.Error, OSError) as error:
             self._thread.shutdown()
-            raise StorageError(f"state file {path}: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise StorageError(f"state file {path}: {why}") from error
         try:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")

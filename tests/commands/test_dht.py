@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import stat
 from pathlib import Path
 
@@ -124,6 +125,18 @@ def test_a_mutable_item_is_replaced_by_its_owner(run: Run, pair: Pair, tmp_path:
     told = run("dht", "get", public, "--salt", "app", "--json", *there).json
     assert (told["seq"], told["value"]) == (2, "two")
     assert run("dht", "get", public, *there).is_error(NotFound.exit_code, "has an item")
+
+
+def test_a_key_that_cannot_be_written_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    key = tmp_path / "news.key"
+    _, most = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
+    try:
+        refused = run("dht", "keygen", key)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refused.is_error(5, "news.key", "File too large")
+    assert not key.exists()
 
 
 def test_what_cannot_be_done_says_why(run: Run, pair: Pair, engine: Server, tmp_path: Path) -> None:
