@@ -83,7 +83,7 @@ class ReadyPeer:
     async def _answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: BinaryIO
     ) -> None:
-        while True:
+        while not writer.is_closing():  # what it asked for before it hung up is still to be read
             (length,) = struct.unpack(">I", await reader.readexactly(4))
             message = await reader.readexactly(length)
             if length == 13 and message[0] == _REQUEST_ID:
