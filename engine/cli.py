@@ -141,13 +141,13 @@ class Root(help_page.Group):
 
     def format_epilog(self, ctx: click.RichContext, formatter: click.RichHelpFormatter) -> None:  # type: ignore[override]
         examples = [
-            ("seedwright get debian.torrent -o ~/Downloads", "Download, verify, exit:"),
-            ("seedwright create photos --tracker udp://tracker.example:6969", "Publish:"),
-            ("seedwright add debian.torrent && seedwright wait debian", "Leave it to the engine:"),
-            ("seedwright -e ssh://me@box -e ssh://me@other", "Watch engines elsewhere:"),
+            ("seedwright get debian.torrent -o ~/Downloads", "Download, verify, exit"),
+            ("seedwright create photos --tracker udp://tracker.example:6969", "Publish"),
+            ("seedwright add debian.torrent && seedwright wait debian", "Leave it to the engine"),
+            ("seedwright -e ssh://me@box -e ssh://me@other", "Watch engines elsewhere"),
             (
                 'eval "$(_SEEDWRIGHT_COMPLETE=bash_source seedwright)"',
-                "Complete commands and torrents in bash (or zsh_source, fish_source):",
+                "Complete commands and torrents in bash (or zsh_source, fish_source)",
             ),
         ]
         help_page.write_section(formatter, "Examples", help_page.lines(examples, "green"))
@@ -174,7 +174,7 @@ class Root(help_page.Group):
 @help_page.option(
     "--start/--no-start",
     default=None,
-    default_text=r"not with \[engines]",
+    default_text=r"start, but not with \[engines]",
     help="Start an engine here in the background if none runs.",
 )
 @help_page.option("--debug", is_flag=True, help="Print the traceback of an error, too.")

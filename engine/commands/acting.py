@@ -15,7 +15,9 @@ from engine.control import schema
 from engine.setting_kinds import Rate
 from tui.format import limit, plural
 
-TORRENTS_HELP: Final = "Names, or the beginnings of info-hashes (four digits or more)."
+TORRENTS_HELP: Final = (
+    "Names or their beginnings, or the beginnings of info-hashes (four digits or more)."
+)
 
 torrents_argument = click.argument(
     "torrents",
@@ -87,7 +89,7 @@ announce: Final = _on_torrents(
     schema.Announce,
     "announcing",
     "Ask the trackers for peers now, though never sooner than a tracker allows.",
-    (("seedwright announce debian", "Its trackers"),),
+    (("seedwright announce debian", "For one torrent"), ("seedwright announce --all", "For all")),
 )
 
 
@@ -111,14 +113,14 @@ announce: Final = _on_torrents(
         type=options.Parsed(Rate()),
         metavar="RATE",
         default_text="as it is",
-        help="Receive at most this much, as 10MiB/s or 100Mbit/s; 0 is no limit.",
+        help="Receive at most this much, such as 10MiB/s or 100Mbit/s; 0 is no limit.",
     ),
     option(
         "--up",
         type=options.Parsed(Rate()),
         metavar="RATE",
         default_text="as it is",
-        help="Send at most this much.",
+        help="Send at most this much; 0 is no limit.",
     ),
     options.engine_option,
     options.json_option,

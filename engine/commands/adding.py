@@ -76,13 +76,13 @@ def add(
     engine: str | None,
     as_json: bool,
 ) -> None:
-    """Add a torrent to the engine, which starts at once.
+    """Add a torrent to the engine and start it.
 
     FILES are numbers as `files` and `show` list them (0,2,4-6), folders, or patterns (quote them).
     Of a magnet link they are heeded once its files are known; those that it selects itself count
     where nothing else is said. The .torrent of a link that is there completes it.
 
-    A torrent that it refuses is an error that says why. So is one that cannot begin, as where its
+    A torrent that it refuses is an error that says why. So is one that cannot begin, say where its
     folder cannot be written (exit code 5): that one stays in the list.
     """
 

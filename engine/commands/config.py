@@ -66,7 +66,7 @@ def config(
 
     A value is taken from the first of: flag, SEEDWRIGHT_SECTION_KEY in the environment (or in the
     file that SEEDWRIGHT_SECTION_KEY_FILE names), config.d/*.toml beside the configuration file,
-    that file, default. A running engine has those of its start.
+    that file, default. A running engine keeps those that it started with.
     """
     ctx.meta["config_path"] = config_path
     if ctx.invoked_subcommand is not None:
@@ -165,7 +165,7 @@ def _path(ctx: click.Context) -> Path:
     ),
 )
 @click.argument("key", help="section.key, as `seedwright config` lists them.")
-@click.argument("value", help="Its value, as 10MiB, 2MB/s, 30s, yes, HOST:PORT or a path.")
+@click.argument("value", help="Its value, such as 10MiB, 2MB/s, 30s, yes, HOST:PORT or a path.")
 @click.pass_context
 def set_value(ctx: click.Context, key: str, value: str) -> None:
     """Write a setting into the configuration file; what else it holds stays, comments too."""

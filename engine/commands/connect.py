@@ -35,7 +35,7 @@ _CHUNK_BYTES: Final = 256 * 1024
     options.socket_option,
 )
 def connect(stdio: bool, socket_path: Path | None) -> None:
-    """Lead to the engine here whoever speaks its control protocol."""
+    """Connect a program that speaks the control protocol to the engine here."""
     if not stdio:
         raise click.UsageError("it is for programs, with --stdio; people say seedwright -e ENGINE")
     with dial(asyncio.run(options.find_socket(socket_path))) as engine:

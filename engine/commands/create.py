@@ -33,7 +33,10 @@ SCHEMES = ("http", "https", "udp")
             "seedwright create photos --tracker udp://a.example:80,udp://b.example:80",
             "A tier of two, asked in any order",
         ),
-        ("seedwright create disk.iso -o iso.torrent --piece-length 4MiB --private", "And more"),
+        (
+            "seedwright create disk.iso -o iso.torrent --piece-length 4MiB --private",
+            "For a private tracker",
+        ),
     ),
 )
 @click.argument("path", type=options.FILE, help="The file or the folder to describe.")
@@ -64,13 +67,19 @@ SCHEMES = ("http", "https", "udp")
         help="A power of two from 16KiB to 64MiB.",
     ),
     option("--private", is_flag=True, help="Peers are found through the trackers only (BEP 27)."),
-    option("--comment", default="", metavar="TEXT", default_text="none", help="A comment."),
+    option(
+        "--comment",
+        default="",
+        metavar="TEXT",
+        default_text="none",
+        help="A text for who opens it.",
+    ),
     option(
         "--source",
         default="",
         metavar="TEXT",
         default_text="none",
-        help="A mark that changes the info-hash, as private trackers ask for.",
+        help="A mark that changes the info-hash, which some private trackers ask for.",
     ),
     option("--skip-hidden", is_flag=True, help="Leave out names that begin with a dot."),
     options.json_option,

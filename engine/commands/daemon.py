@@ -26,7 +26,10 @@ TAKE_A_FREE_PORT: Final = "`seedwright config set network.listen '*:0'` takes a 
     "daemon",
     examples=(
         ("seedwright daemon", "With the settings as they are"),
-        ("seedwright daemon --listen 10.8.0.2:6881", "Only over this address, as of a VPN"),
+        (
+            "seedwright daemon --listen 10.8.0.2:6881",
+            "Only over this address, such as that of a VPN",
+        ),
         (
             "seedwright daemon --set storage.save_path=/srv/torrents",
             "Another setting for this run",

@@ -174,7 +174,7 @@ def ping(node: str, engine: str | None, as_json: bool) -> None:
 @_node_argument
 @_shared
 def add(node: str, engine: str | None, as_json: bool) -> None:
-    """Make acquaintance with a node, and join the DHT by it if that is still to be done."""
+    """Get to know a node, and join the DHT through it if we have not joined yet."""
     ask(engine, schema.DhtAdd(node=_resolved(node)))
     if as_json:
         say_json({})

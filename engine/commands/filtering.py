@@ -50,7 +50,7 @@ def status(engine: str | None, as_json: bool) -> None:
 @command("reload", examples=(("seedwright filter reload", "As after a change of the file"),))
 @_shared
 def reload(engine: str | None, as_json: bool) -> None:
-    """Read the list from its source now. Connected peers that it blocks are parted from."""
+    """Read the list from its source now. Connected peers that it blocks are disconnected."""
     _tell(ask(engine, ReloadFilter(), timeout_s=_PATIENCE_S), as_json=as_json)
 
 
@@ -84,7 +84,7 @@ def _tell(told: FilterStatus, *, as_json: bool) -> None:
             ("always allowed", ", ".join(told.allow)),
             ("refused", f"{told.refused:,} that connected" if told.source else ""),
             ("not learned", f"{told.unlearned:,} told by others" if told.source else ""),
-            ("parted from", f"{told.closed:,} connected peers" if told.closed else ""),
+            ("disconnected", f"{told.closed:,} connected peers" if told.closed else ""),
         ]
     )
 

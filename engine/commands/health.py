@@ -23,7 +23,7 @@ class NotHealthy(SeedwrightError):  # noqa: N818 - says what is the matter
 )
 @options.together(options.engine_option, options.json_option)
 def health(engine: str | None, as_json: bool) -> None:
-    """Look whether the engine can do its work: loop, ports, disk, storage, state.
+    """Tell whether the engine can do its work: loop, ports, disk, storage, state.
 
     Ends with 0 if it can, with 1 if something fails, with 6 if no engine answers.
     """

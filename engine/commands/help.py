@@ -59,6 +59,7 @@ class Group(click.RichGroup):
     def __init__(self, *args: Any, examples: Sequence[Line] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
+        self.add_panel(click.RichOptionPanel("Options"))  # before those of its options
 
     def get_help(self, ctx: click.Context) -> str:
         return _without_padding(super().get_help(ctx))

@@ -46,7 +46,10 @@ COLUMNS: Final = (
     "list",
     examples=(
         ("seedwright list", "A table"),
-        ("seedwright list --json | jq -r '.[] | select(.state == \"error\") | .name'", "Failed"),
+        (
+            "seedwright list --json | jq -r '.[] | select(.state == \"error\") | .name'",
+            "Names of those that failed",
+        ),
     ),
 )
 @options.together(

@@ -124,21 +124,21 @@ down_limit_option: Decorator[Any] = option(
     "--down-limit",
     metavar="RATE",
     default_text="the setting transfer.down_limit",
-    help="Receive at most this much, as 2MiB/s; 0 is no limit.",
+    help="Receive at most this much, such as 2MiB/s; 0 is no limit.",
     panel="Network",
 )
 up_limit_option: Decorator[Any] = option(
     "--up-limit",
     metavar="RATE",
     default_text="the setting transfer.up_limit",
-    help="Send at most this much, as 500kB/s; 0 is no limit.",
+    help="Send at most this much, such as 500kB/s; 0 is no limit.",
     panel="Network",
 )
 encryption_option: Decorator[Any] = option(
     "--encryption",
     metavar="WHEN",
     default_text="the setting network.encryption",
-    help="Of connections to peers: disabled, allowed, preferred or required.",
+    help="Encrypt connections to peers: disabled, allowed, preferred or required.",
     panel="Network",
 )
 peer_option: Decorator[Any] = option(
@@ -198,7 +198,7 @@ interface_option: Decorator[Any] = option(
     "--interface",
     metavar="NAME",
     default_text="the setting network.interface",
-    help="Use only this network interface, as tun0; while it is not there, nothing.",
+    help="Use only this network interface, such as tun0; nothing is sent while it is not there.",
     panel="Network",
 )
 
@@ -207,8 +207,9 @@ proxy_option: Decorator[Any] = option(
     "--proxy",
     metavar="URL",
     default_text="the setting network.proxy",
-    help="Use only this proxy, socks5://[USER:PASSWORD@]HOST:PORT or http://HOST:PORT. Others can "
-    "see what stands here: a password belongs into SEEDWRIGHT_NETWORK_PROXY_FILE.",
+    help="Use only this proxy, socks5://[USER:PASSWORD@]HOST:PORT or http://HOST:PORT. Other "
+    "users of this machine see what stands here: a password belongs in the file that "
+    "SEEDWRIGHT_NETWORK_PROXY_FILE names.",
     panel="Network",
 )
 

@@ -38,14 +38,14 @@ from engine.commands.logs import log_nowhere, log_to_stderr
     option(
         "--super-seed",
         is_flag=True,
-        help="Send each piece once and let the peers pass it on: for the first seed alone.",
+        help="Send each piece about once and let the peers pass it on; for the only seed there is.",
     ),
     option(
         "--until-copies",
         type=click.FloatRange(min=0, min_open=True),
         metavar="N",
         default_text="until Ctrl-C",
-        help="End when the others together hold so many whole copies, as 1.",
+        help="End when the peers together hold this many whole copies, such as 1.",
     ),
     options.peer_option,
     options.listen_option,

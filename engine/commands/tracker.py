@@ -58,7 +58,7 @@ _TIME = options.Parsed(Seconds(1.0, 86_400.0))
         type=_TIME,
         default="30min",
         metavar="TIME",
-        help="Time between the announces of a peer, as 90s, 30min or 1h.",
+        help="Time between the announces of a peer, such as 90s, 30min or 1h.",
     ),
     option(
         "--min-interval",
@@ -72,14 +72,14 @@ _TIME = options.Parsed(Seconds(1.0, 86_400.0))
         multiple=True,
         metavar="NETWORK",
         default_text="none",
-        help="Believe X-Forwarded-For of these, as 10.0.0.0/8; may be repeated.",
+        help="Believe X-Forwarded-For of these, such as 10.0.0.0/8; may be repeated.",
     ),
     option(
         "--valkey",
         metavar="URL|FILE",
         default_text="swarms are kept in memory",
-        help="Keep the swarms in this Valkey or Redis, as valkey://HOST:6379/0, so that several "
-        "trackers share them; or a file that holds the URL, for one with a password.",
+        help="Keep the swarms in this Valkey or Redis, such as valkey://HOST:6379/0, so that "
+        "several trackers share them; or a file that holds the URL, for one with a password.",
     ),
     option("--hide-torrents", is_flag=True, help="Keep info-hashes off the statistics page."),
     option("--json", "as_json", is_flag=True, help="Print the addresses as JSON for programs."),
@@ -99,7 +99,7 @@ def tracker(
 ) -> None:
     """Run a tracker until SIGTERM or Ctrl-C.
 
-    Its statistics page is the HTTP address in a browser, and /stats.json for programs.
+    Its HTTP address in a browser shows statistics; programs read them at /stats.json.
     """
     from engine.net.loop import run  # here, so that --help does without it
     from engine.tracker.app import TrackerSettings, run_tracker

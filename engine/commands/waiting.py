@@ -53,7 +53,7 @@ class WaitedTooLong(SeedwrightError):  # noqa: N818 - says what happened
         type=options.Parsed(Seconds(0.0, 365 * 86_400.0)),
         metavar="TIME",
         default_text="for ever",
-        help="Give up after this long, as 90s, 5min or 2h.",
+        help="Give up after this long, such as 90s, 5min or 2h.",
     ),
     options.engine_option,
     options.json_option,
