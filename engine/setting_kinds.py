@@ -318,7 +318,7 @@ def _bytes(given: object, units: dict[str, int]) -> int:
         if found is None or found[2] not in units:
             raise ValueError
         size = Decimal(found[1]) * units[found[2]]
-        return round(size)
+        return round(size) or int(size > 0)  # 0 stands for no limit, which is not what was meant
     if not isinstance(given, int) or isinstance(given, bool):
         raise ValueError
     return given

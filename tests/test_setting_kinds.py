@@ -44,6 +44,8 @@ SIZE, TIME, NUMBER = Size(0, 1 << 50), Seconds(0, 1e6), Whole(0, 99)
         (Rate(), "1Gbit/s", 125_000_000),
         (Rate(), "500K", 512_000),
         (Rate(), "500k/s", 512_000),
+        (Rate(), "0.0001K", 1),
+        (Rate(), "0.0K", 0),
         (Rate(), "1.5M/s", 3 << 19),
         (SIZE, "64K", 65536),
         (Rate(), "8kbit", 1000),

@@ -137,7 +137,7 @@ def parse_rate(text: str) -> int:
     value = float(number.replace(",", ".")) * 1024**power
     if value >= 2**53:
         raise InputError(f"“{clean(text.strip())}” is more than any line carries")
-    return int(value)
+    return int(value) or int(value > 0)  # 0 stands for no limit, which is not what was meant
 
 
 # ── cells ───────────────────────────────────────────────────────────────────────────────────────

@@ -33,6 +33,10 @@ def _path(text: str) -> Path:
         return Path(text).expanduser().absolute()
     except RuntimeError as error:
         raise SourceError(f"{text}: there is no such user") from error
+    except FileNotFoundError as error:
+        raise SourceError(
+            f"{text}: the folder to start from is gone; name the whole path"
+        ) from error
 
 
 def source_of(text: str) -> str | Path:

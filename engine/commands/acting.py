@@ -16,7 +16,7 @@ from engine.setting_kinds import Rate
 from tui.format import limit, plural
 
 TORRENTS_HELP: Final = (
-    "Names or their beginnings, or the beginnings of info-hashes (four digits or more)."
+    "Names or the first letters of them (three or more), or of info-hashes (four or more)."
 )
 
 torrents_argument = click.argument(
@@ -29,7 +29,7 @@ torrents_argument = click.argument(
 torrent_argument = click.argument(
     "torrent",
     shell_complete=complete_torrents,
-    help="A name or its beginning, or the beginning of an info-hash (four digits or more).",
+    help="A name or the first letters of one (three or more), or of an info-hash (four or more).",
 )
 all_option = option("--all", "is_all", is_flag=True, help="All torrents.")
 

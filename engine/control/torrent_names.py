@@ -37,8 +37,8 @@ def find_torrent(source: ViewSource, text: str) -> str:
     found = named or prefixed or (begun if len(text) >= MIN_PREFIX_LETTERS else [])
     if not found:
         raise UnknownTorrentError(
-            f"no torrent {text!r}: `seedwright list` shows them; "
-            "the beginning of a name or of an ID is enough"
+            f"no torrent {text!r}: `seedwright list` shows them; the first {MIN_PREFIX_LETTERS} "
+            f"letters of a name or {MIN_PREFIX_DIGITS} of an ID are enough"
         )
     if len(found) > 1:
         raise UnknownTorrentError(

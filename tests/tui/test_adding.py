@@ -49,6 +49,16 @@ async def test_what_is_no_address_is_said() -> None:
         await shown.until(lambda: "Invalid IPv6 URL" in str(wrong.content))
 
 
+async def test_typing_the_home_of_nobody_suggests_nothing() -> None:
+    async with scene() as shown:
+        await shown.press("a", *"~nobody-x", "slash", "a")
+        source = shown.app.screen.query_one("#source", Input)
+        await shown.until(lambda: source.value == "~nobody-x/a")
+        await shown.press("enter")
+        wrong = shown.app.screen.query_one(".wrong", Static)
+        await shown.until(lambda: "no such user" in str(wrong.content))
+
+
 async def test_a_new_torrent_is_under_the_cursor() -> None:
     async with scene(FakeEngine(40)) as shown:
         await shown.go_to(DEBIAN)

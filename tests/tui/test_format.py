@@ -114,6 +114,7 @@ def test_no_limit_is_zero(text: str) -> None:
 
 
 def test_rates_with_fractions() -> None:
+    assert fmt.parse_rate("0.0001K") == 1, "0 is no limit"
     assert fmt.parse_rate("1.5M") == fmt.parse_rate("1,5 MiB/s") == 1536 * 1024
 
 

@@ -53,6 +53,19 @@ def test_what_is_no_source_is_refused(typed: str) -> None:
         source_of(typed)
 
 
+def test_a_folder_that_is_gone_is_no_place_to_start_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SourceError, match="name the whole path"):
+        source_of("a.torrent")
+    assert source_of("/a.torrent") == Path("/a.torrent")
+    assert completion("a", ".torrent") is None
+
+
 def test_paths_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "apples.torrent").touch()
     (tmp_path / "apricots.txt").touch()

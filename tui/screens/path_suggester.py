@@ -18,10 +18,9 @@ def completion(value: str, ending: str | None) -> str | None:
     head, slash, start = value.rpartition("/")
     if not slash and value != "~":
         head = "."
-    folder = Path(f"{head}/").expanduser()
     found = []
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(Path(f"{head}/").expanduser()) as entries:
             for _, entry in zip(range(SCANNED), entries, strict=False):
                 if not entry.name.startswith(start) or (
                     entry.name.startswith(".") and not start.startswith(".")
@@ -31,7 +30,7 @@ def completion(value: str, ending: str | None) -> str | None:
                     found.append(f"{entry.name}/")
                 elif ending and entry.name.endswith(ending):
                     found.append(entry.name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # the last one of ~ and a user who is not here
         return None
     if not found:
         return None
