@@ -2,10 +2,11 @@
 
 Invariant: only interested peers that are no seeds are unchoked, and no more than there are slots.
 While we download, the slots go to those who send us most, but one: it rotates, so that strangers
-can show what they have. While we seed, half goes to those we can send most to, half goes round.
-Who let its turn go by gets another one only where nobody else waits; so does who passes nothing on
-of what we seed (spreading.py). Who takes and never gives while we download (debts.py) is choked as
-long, and then sits out a turn: if it had everything as soon as those who give, why give?
+can show what they have, and those who are behind catch up. While we seed, half goes to those we can
+send most to, half goes round. Who let its turn go by gets another one only where nobody else waits;
+so does who passes nothing on of what we seed (spreading.py). Who takes and never gives while we
+download (debts.py) is choked as long, and then sits out a turn: if it had everything as soon as
+those who give, why give?
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ OPTIMISTIC_S = 30.0
 """How long a stranger has to show what it gives, and how long a turn lasts when nobody gives."""
 NEW_PEER_S = 60.0
 NEW_PEER_WEIGHT = 3
+DRAWN = 4
+"""So many strangers are drawn by chance, and the one that has least is unchoked. Among equals some
+find few who give to them, and stay behind; were the last of all chosen, all would choose the same.
+"""
 MIN_SLOTS = 4
 UNLIMITED_SLOTS = 8
 FIRST_SLOTS = 3
@@ -42,6 +47,10 @@ class Choked(Protocol):
     @property
     def is_choked(self) -> bool:
         """We choke it."""
+
+    @property
+    def had(self) -> int:
+        """Pieces that it has."""
 
     @property
     def is_seed(self) -> bool:
@@ -194,7 +203,8 @@ class Choker(Generic[PeerT]):
         weights = [
             NEW_PEER_WEIGHT if now - peer.connected_at < NEW_PEER_S else 1 for peer in strangers
         ]
-        self._optimistic = self._rng.choices(strangers, weights)[0]
+        drawn = self._rng.choices(strangers, weights, k=DRAWN)
+        self._optimistic = min(drawn, key=lambda peer: peer.had)
         self._optimistic_at = now
         return self._optimistic
 

@@ -292,6 +292,11 @@ class Peer:
         return self.pieces.is_full or bool(self.extension and self.extension.upload_only)
 
     @property
+    def had(self) -> int:
+        """Pieces that they have."""
+        return self.pieces.count
+
+    @property
     def dial_address(self) -> Endpoint:
         """The address under which the peer list knows them."""
         return self.listens_at or self.connection.remote

@@ -24,6 +24,7 @@ class Peer:
     name: str = ""
     is_interested: bool = True
     is_choked: bool = True
+    had: int = 0
     is_seed: bool = False
     is_snubbed: bool = False
     comes_last: bool = False
@@ -59,6 +60,7 @@ peers_strategy = st.lists(
         Peer,
         is_interested=st.booleans(),
         is_choked=st.booleans(),
+        had=st.integers(0, 100),
         is_seed=st.booleans(),
         is_snubbed=st.booleans(),
         comes_last=st.booleans(),
@@ -144,6 +146,16 @@ def test_new_peers_are_three_times_as_likely_to_be_tried() -> None:
         assert decision.optimistic is not None
         tried[decision.optimistic.name] += 1
     assert 2.5 < tried["new"] / tried["old"] < 3.5
+
+
+def test_who_is_behind_is_tried_by_several_and_not_by_all() -> None:
+    tried = 0
+    for seed in range(400):
+        peers = [Peer(name, had=50) for name in map(str, range(30))] + [Peer("behind", had=20)]
+        optimistic = Choker[Peer](Random(seed)).decide(peers, 0.0, seeding=False).optimistic
+        assert optimistic is not None
+        tried += optimistic.name == "behind"
+    assert 2 * 400 / 31 < tried < 400 / 4
 
 
 def test_a_snubber_gets_no_slot_but_the_optimistic_one() -> None:

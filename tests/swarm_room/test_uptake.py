@@ -87,6 +87,7 @@ class Peer:
     uptake: Uptake
     is_interested: bool = True
     is_choked: bool = True
+    had: int = 0
     is_seed: bool = False
     is_snubbed: bool = False
     comes_last: bool = False
