@@ -24,12 +24,14 @@ class BenchmarkError(Exception):
 
 
 def clean_environment(home: Path) -> dict[str, str]:
-    """An environment without proxies and without anybody's configuration."""
+    """An environment without proxies and without anybody's configuration. Python keeps what it
+    compiled, as it does for users: else each start of ours would begin with compiling us."""
     keep = {
         name: value
         for name, value in os.environ.items()
         if "proxy" not in name.lower() and not name.startswith(("XDG_", "SEEDWRIGHT_"))
     }
+    keep.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**keep, "HOME": str(home), **NO_BOOTSTRAP, **NO_MULTICAST}
 
 
