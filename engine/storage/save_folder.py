@@ -63,12 +63,16 @@ class SaveFolder:
 
     def make_folder(self, path: Path) -> None:
         """Make a folder and those above it, as far as they are missing."""
-        _close(self.enter(path))
+        os.close(self.enter(path))
 
-    def enter(self, path: Path) -> int | None:
+    def enter(self, path: Path) -> int:
         """Return a descriptor of a folder, to be closed by the caller; it and those above it are
-        made if they are missing. `path` has at least one element."""
-        return self._parent((*path, ""), make=True)[0]
+        made if they are missing, but for the save folder itself, which has no elements."""
+        if not path:
+            return os.open(self.path, _WALK & ~os.O_NOFOLLOW)
+        fd, _ = self._parent((*path, ""), make=True)
+        assert fd is not None
+        return fd
 
     def make_symlink(self, path: Path, target: Path) -> None:
         """Make a relative link to `target`, a path below the folder, unless the name is taken."""
@@ -173,40 +177,26 @@ class SaveFolder:
 
 
 class FileMaker:
-    """Makes files below a SaveFolder, many in a row: neighbours share the walk to their folder. Use
-    it as a context manager, and briefly: it holds that folder open. HOT."""
+    """Makes files in one folder, many in a row: they share the walk to it. Use it as a context
+    manager, and briefly: from the beginning it holds that folder open. HOT."""
 
-    __slots__ = ("_fd", "_folder", "_parent")
+    __slots__ = ("_fd",)
 
-    def __init__(self, folder: SaveFolder) -> None:
-        self._folder = folder
-        self._parent: Path | None = None
-        self._fd: int | None = None
+    def __init__(self, folder: SaveFolder, path: Path) -> None:
+        self._fd = folder.enter(path)
 
     def __enter__(self) -> FileMaker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._leave()
+        os.close(self._fd)
 
-    def make(self, path: Path, mode: int) -> int | None:
-        """Make a file, and its folders if they are missing, and open it for writing; None if
-        something has that name already."""
-        parent, name = path[:-1], path[-1]
-        if not parent:
-            name = self._folder.full_path(path)
-        elif parent != self._parent:
-            self._leave()
-            self._fd = self._folder.enter(parent)
-            self._parent = parent
+    def make(self, name: str, mode: int) -> int | None:
+        """Make a file and open it for writing; None if something has that name already."""
         try:
-            return os.open(name, _MAKE, mode, dir_fd=self._fd if parent else None)
+            return os.open(name, _MAKE, mode, dir_fd=self._fd)
         except FileExistsError:
             return None
-
-    def _leave(self) -> None:
-        fd, self._fd, self._parent = self._fd, None, None
-        _close(fd)
 
 
 def _enter(name: str, above: int | None, make: bool) -> int:

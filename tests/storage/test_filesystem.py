@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -455,6 +456,33 @@ async def main():
 asyncio.run(main())
 assert list(Path(sys.argv[1]).iterdir()) == []
 """
+
+
+def test_small_files_are_written_though_others_took_all_descriptors_but_one(
+    tmp_path: Path,
+) -> None:
+    torrent = sample([Layout("large", 300_000), Layout("a", 100), Layout("b", 100)], 300_200)
+    pool = FilePool()
+    files = TorrentFiles(tmp_path, torrent.info, pool)
+    piece = bytearray(torrent.piece(0))
+    files.write(0, [piece[:300_000]])
+    assert len(pool) == 1
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, allowed[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(taken.pop())
+        files.write(300_000, [piece[300_000:]])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+        for fd in taken:
+            os.close(fd)
+    assert not len(pool)
+    files.close()
+    assert b"".join(tree(tmp_path)[f"t/{name}"] for name in ("large", "a", "b")) == piece
 
 
 def test_ten_thousand_files_with_256_descriptors(tmp_path: Path) -> None:

@@ -104,22 +104,38 @@ def test_many_files_are_made_in_a_row_and_none_is_opened_that_was_there(tmp_path
     (tmp_path / "taken").touch()
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "link").symlink_to(tmp_path / "outside")
-    paths = [("x",), ("a", "1"), ("a", "2"), ("a", "b", "3"), ("y",), ("a", "4"), ("c", "5")]
-    with FileMaker(SaveFolder(str(tmp_path))) as maker:
-        for path in paths:
-            fd = maker.make(path, 0o777)
-            assert fd is not None
-            os.write(fd, "/".join(path).encode())
-            os.close(fd)
-            assert maker.make(path, 0o666) is None
-        assert maker.make(("taken",), 0o666) is None
-        assert maker.make(("a", "link"), 0o666) is None
-        assert len(os.listdir("/proc/self/fd")) <= before + 1
+    names = {(): ["x", "y"], ("a",): ["1", "2"], ("a", "b"): ["3"], ("c",): ["4"]}
+    folder = SaveFolder(str(tmp_path))
+    for parent, inside in names.items():
+        with FileMaker(folder, parent) as maker:
+            for name in inside:
+                fd = maker.make(name, 0o777)
+                assert fd is not None
+                os.write(fd, name.encode())
+                os.close(fd)
+                assert maker.make(name, 0o666) is None
+            assert len(os.listdir("/proc/self/fd")) <= before + 1
+    with FileMaker(folder, ()) as maker:
+        assert maker.make("taken", 0o666) is None
+    with FileMaker(folder, ("a",)) as maker:
+        assert maker.make("link", 0o666) is None
     assert len(os.listdir("/proc/self/fd")) == before
-    for path in paths:
-        assert tmp_path.joinpath(*path).read_text() == "/".join(path)
+    for path in [(*parent, name) for parent, inside in names.items() for name in inside]:
+        assert tmp_path.joinpath(*path).read_text() == path[-1]
         assert tmp_path.joinpath(*path).stat().st_mode & 0o100
     assert not (tmp_path / "outside").exists()
+
+
+def test_the_save_folder_itself_may_be_a_link_and_is_not_made(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with FileMaker(SaveFolder(str(tmp_path / "link")), ()) as maker:
+        fd = maker.make("x", 0o666)
+        assert fd is not None
+        os.close(fd)
+    assert os.listdir(tmp_path / "real") == ["x"]
+    with pytest.raises(FileNotFoundError):
+        FileMaker(SaveFolder(str(tmp_path / "missing")), ())
 
 
 def test_no_file_is_made_behind_a_link_or_below_a_file(tmp_path: Path) -> None:
@@ -128,13 +144,14 @@ def test_no_file_is_made_behind_a_link_or_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "save" / "a" / "link").symlink_to(tmp_path / "out")
     (tmp_path / "save" / "file").touch()
     before = len(os.listdir("/proc/self/fd"))
-    with FileMaker(SaveFolder(str(tmp_path / "save"))) as maker:
-        for path in (("a", "link", "x"), ("a", "link", "b", "x")):
-            with pytest.raises(SymlinkRefusedError, match="'link' is a symbolic link"):
-                maker.make(path, 0o666)
-        with pytest.raises(NotADirectoryError):
-            maker.make(("file", "x"), 0o666)
-        fd = maker.make(("a", "x"), 0o666)
+    folder = SaveFolder(str(tmp_path / "save"))
+    for path in (("a", "link"), ("a", "link", "b")):
+        with pytest.raises(SymlinkRefusedError, match="'link' is a symbolic link"):
+            FileMaker(folder, path)
+    with pytest.raises(NotADirectoryError):
+        FileMaker(folder, ("file",))
+    with FileMaker(folder, ("a",)) as maker:
+        fd = maker.make("x", 0o666)
         assert fd is not None
         os.close(fd)
     assert len(os.listdir("/proc/self/fd")) == before
