@@ -212,7 +212,10 @@ def _many_files(name: str, info: Mapping[bytes, Value]) -> tuple[FileEntry, ...]
         raise MetainfoError(f"{len(listed)} files, more than {MAX_FILES}")
     files: list[FileEntry] = []
     offset = 0
-    for item in listed:
+    listed.reverse()
+    while listed:
+        # As entries are made what they are made of goes, or there were twice as much at the end.
+        item = listed.pop()
         if not isinstance(item, dict):
             raise MetainfoError("a file that is no dictionary")
         path = _path(item.get(b"path.utf-8", item.get(b"path")))
