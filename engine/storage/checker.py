@@ -22,7 +22,10 @@ from engine.storage.file_map import FileMap
 _RANGE_BYTES = 64 * 1024 * 1024
 """Pieces handed to a thread; holes in them cost nothing."""
 _TURN_BYTES = 4 * 1024 * 1024
-"""Bytes hashed before a thread looks for more urgent work: some 2 ms."""
+"""Bytes hashed before a thread turns to more urgent work that waits: some 2 ms."""
+_MOST_BYTES = 16 * 1024 * 1024
+"""Bytes hashed before a thread tells what it found though nobody waits: the loop would have a core
+for it that hashes."""
 _READ_BYTES = 512 * 1024
 """One read; it must still be in the processor's cache when it is hashed."""
 
@@ -53,7 +56,7 @@ class Checker:
     ) -> None:
         geometry = info.geometry
         self._disk = disk
-        self._job = _PieceVerifier(files, info)
+        self._job = _PieceVerifier(files, info, disk)
         self._pieces: Sequence[int] = (
             range(geometry.piece_count) if pieces is None else sorted(set(pieces))
         )
@@ -130,8 +133,9 @@ class Checker:
 class _PieceVerifier:
     """The half that runs in the disk threads."""
 
-    def __init__(self, files: Backend, info: Info) -> None:
+    def __init__(self, files: Backend, info: Info, disk: Disk) -> None:
         self.is_stopped = False
+        self._disk = disk
         self._files = files
         self._info = info
         self._geometry = info.geometry
@@ -141,7 +145,7 @@ class _PieceVerifier:
         self._zero_hashes: dict[int, bytes] = {}
 
     def verify(self, pieces: Sequence[int]) -> _Turn:
-        """Look at pieces, rising, until _TURN_BYTES are hashed. Raises StorageError."""
+        """Look at pieces, rising, until the turn is over. Raises StorageError."""
         geometry = self._geometry
         good: list[int] = []
         hashed = 0
@@ -152,7 +156,7 @@ class _PieceVerifier:
         except IndexError:
             buffer = bytearray(_READ_BYTES)
         last_end = geometry.piece_offset(pieces[-1]) + geometry.piece_size(pieces[-1])
-        while place < len(pieces) and hashed < _TURN_BYTES and not self.is_stopped:
+        while place < len(pieces) and not self._is_over(hashed):
             index = pieces[place]
             start = geometry.piece_offset(index)
             end = start + geometry.piece_size(index)
@@ -169,6 +173,11 @@ class _PieceVerifier:
             place += len(run)
         self._buffers.append(buffer)
         return _Turn(good, pieces[place:])
+
+    def _is_over(self, hashed: int) -> bool:
+        if hashed < _TURN_BYTES:
+            return self.is_stopped
+        return self.is_stopped or hashed >= _MOST_BYTES or self._disk.has_traffic
 
     def _run_of(self, pieces: Sequence[int], place: int) -> Sequence[int]:
         """Return adjoining pieces from `place` on that one read can take, or one large piece."""

@@ -94,6 +94,11 @@ class Disk:
         """Jobs that no thread has begun."""
         return len(self._lanes[0]) + len(self._lanes[1])
 
+    @property
+    def has_traffic(self) -> bool:
+        """True if something that comes before checks waits for a thread; may be asked in any."""
+        return bool(self._lanes[Priority.TRAFFIC])
+
     def submit(
         self,
         job: Callable[[], T],

@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,52 @@ async def test_large_pieces(disk: Disk, tmp_path: Path) -> None:
     torrent = sample(5_000_000, 1 << 21)
     torrent.store(tmp_path)
     assert await check(disk, tmp_path, torrent) == [0, 1, 2]
+
+
+class TrafficMeanwhile(CountedReads):
+    """Sees to it that something more urgent waits from the first read on."""
+
+    def __init__(self, inner: TorrentFiles, submit: Callable[[], None]) -> None:
+        super().__init__(inner)
+        self._submit: Callable[[], None] | None = submit
+
+    def read_into(self, offset: int, views: Sequence[WritableView]) -> None:
+        if self._submit is not None:
+            self._submit()
+            self._submit = None
+        super().read_into(offset, views)
+
+
+async def test_a_check_turns_to_what_is_urgent_and_else_goes_on(tmp_path: Path) -> None:
+    torrent = sample(12 << 20, 1 << 18)
+    torrent.store(tmp_path)
+    files = files_of(tmp_path, torrent)
+    disk = Disk(asyncio.get_running_loop(), threads=1)
+    done: list[int] = []
+
+    def tell(now: int, _: int) -> None:
+        done.append(now)
+
+    await Checker(disk, files, torrent.info, progress=tell).run()
+    assert done == [48]
+
+    def submit() -> None:
+        submitted = threading.Event()
+
+        def on_loop() -> None:
+            disk.submit(lambda: read_before.append(busy.read_bytes), lambda _: None)
+            submitted.set()
+
+        loop.call_soon_threadsafe(on_loop)
+        assert submitted.wait(20)
+
+    loop = asyncio.get_running_loop()
+    read_before: list[int] = []
+    busy = TrafficMeanwhile(files, submit)
+    assert (await Checker(disk, busy, torrent.info).run()).is_full
+    assert read_before == [4 << 20]
+    await disk.close()
+    files.close()
 
 
 async def test_only_some_pieces(disk: Disk, tmp_path: Path) -> None:
