@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import resource
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
 from typing import ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
+
+LOOK_S = 1.0
+"""Seconds between two looks at a file that is being written to."""
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -39,7 +44,16 @@ def default_limit() -> int:
 class _OpenFile:
     """A descriptor and its leases. As a context manager it gives one lease back at the end."""
 
-    __slots__ = ("fd", "is_kept", "is_writable", "leases", "pool", "read_flags", "writing")
+    __slots__ = (
+        "_looked_at",
+        "fd",
+        "is_kept",
+        "is_writable",
+        "leases",
+        "pool",
+        "read_flags",
+        "writing",
+    )
 
     def __init__(self, pool: FilePool, fd: int, is_writable: bool) -> None:
         self.pool = pool
@@ -52,6 +66,16 @@ class _OpenFile:
         self.writing = threading.Lock()
         """Of who writes: the kernel lets one thread at a time write to a file, and the others spin
         meanwhile, which costs as much as the writing itself."""
+        self._looked_at = -math.inf
+
+    def must_be_looked_at(self) -> bool:
+        """True now and then: what others do to a file is seen within a second or so. A look after
+        each write costs a tenth of a download, as a thread waits for the interpreter after it."""
+        now = time.monotonic()
+        if now - self._looked_at < self.pool.look_s:
+            return False
+        self._looked_at = now
+        return True
 
     def __enter__(self) -> int:
         return self.fd
@@ -72,8 +96,9 @@ class _OpenFile:
 class FilePool:
     """Descriptors of all torrents, least recently used first to go. Usable from any thread."""
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, *, look_s: float = LOOK_S) -> None:
         self.limit = default_limit() if limit is None else limit
+        self.look_s = look_s
         self._lock = threading.Lock()
         self._files: OrderedDict[tuple[Opener, int], _OpenFile] = OrderedDict()
         self._invalidations = 0

@@ -15,6 +15,7 @@ from engine.storage.backend import FileStamp
 from engine.storage.checker import Checker
 from engine.storage.chosen_files import ChosenFiles
 from engine.storage.disk import Disk
+from engine.torrent.lifecycle import State
 from engine.torrent.resume import suspicious_files
 
 if TYPE_CHECKING:
@@ -45,14 +46,32 @@ async def make_ready(torrent: Torrent, disk: Disk) -> None:
 
 async def take_stamps(torrent: Torrent, disk: Disk) -> None:
     """Note how the files look when all that was to be written is. Without it, which happens when
-    the metainfo cannot be read, the next start only has more to check."""
+    the metainfo cannot be read, the next start only has more to check.
+
+    What others did to the files since the last look that a write took fails the torrent now."""
     await disk.settle()
     with contextlib.suppress(SeedwrightError):
         files = torrent.files(torrent.info)
         try:
-            torrent.stamped(await disk.run(files.stamps))
+            stamps = await disk.run(files.stamps)
         finally:
             files.close()
+        if torrent.state is State.SEEDING and (spoilt := _spoilt(torrent, stamps)):
+            torrent.fail(StorageMissingError(spoilt))
+        else:
+            torrent.stamped(stamps)
+
+
+def _spoilt(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> str:
+    """Say what is wrong with a file that should be complete; empty if all are long enough."""
+    for number in _of_wrong_size(torrent, stamps):
+        file, stamp = torrent.info.files[number], stamps[number]
+        path = torrent.save_path.joinpath(*file.path)
+        if stamp is None:
+            return f"{path}: the file was removed meanwhile"
+        if stamp.size_bytes < file.length:
+            return f"{path}: the file was cut short by somebody else meanwhile"
+    return ""
 
 
 def _of_wrong_size(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list[int]:

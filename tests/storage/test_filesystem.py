@@ -273,7 +273,9 @@ def test_missing_and_truncated_files_are_missing(files: TorrentFiles) -> None:
     assert not files.read_into_nowait(5120, [bytearray(9000)])
 
 
-def test_writing_to_a_file_that_was_removed_is_no_success(files: TorrentFiles) -> None:
+def test_writing_to_a_file_that_was_removed_is_no_success(tmp_path: Path) -> None:
+    pool = FilePool(4, look_s=0)
+    files = TorrentFiles(tmp_path, TORRENT.info, pool)
     write_all(files)
     files.write(0, [bytearray(1)])
     (files.root / "t/a").unlink()
@@ -281,6 +283,7 @@ def test_writing_to_a_file_that_was_removed_is_no_success(files: TorrentFiles) -
         files.write(0, [bytearray(1)])
     files.write(0, [bytearray(TORRENT.content_of(0))])
     assert (files.root / "t/a").read_bytes() == TORRENT.content_of(0)
+    files.close()
 
 
 def test_a_vanished_save_path_is_not_made_again_by_writing(files: TorrentFiles) -> None:

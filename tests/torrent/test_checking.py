@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from engine.core.metainfo import Metainfo
 from engine.errors import StorageMissingError
 from engine.torrent.checking import check, find_suspects, make_ready, take_stamps
+from engine.torrent.lifecycle import State
 from engine.torrent.torrent import Torrent
-from tests.end_to_end.rig import running
+from tests.end_to_end.rig import running, until_state
 from tests.storage.torrents import Layout, Sample, sample
 
 PIECE = 16384
@@ -135,3 +137,23 @@ async def test_a_file_that_others_made_longer_is_told_and_not_cut(tmp_path: Path
             file.write(b"and more")
         assert find_suspects(torrent, files.stamps()) == [1]
         files.close()
+
+
+@pytest.mark.parametrize(("spoil", "says"), [("unlink", "removed"), ("cut", "cut short")])
+async def test_what_others_did_since_the_last_write_is_seen_at_the_end(
+    tmp_path: Path, spoil: str, says: str
+) -> None:
+    CONTENT.store(tmp_path)
+    async with running() as session:
+        torrent = await session.add(Metainfo(CONTENT.info), save_path=tmp_path)
+        await until_state(session, torrent, State.SEEDING)
+        if spoil == "unlink":
+            (tmp_path / "t" / "b").unlink()
+        else:
+            os.truncate(tmp_path / "t" / "b", 10)
+        await take_stamps(torrent, session.facilities.disk)
+        assert torrent.state is State.ERROR
+        assert says in torrent.error
+        torrent.start()
+        await until_state(session, torrent, State.DOWNLOADING)
+        assert set(torrent.have.missing()) == {2, 3, 4, 5}  # all that have a byte of b
