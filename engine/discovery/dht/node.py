@@ -187,7 +187,8 @@ class DhtNode:
         if source.is_ipv6 != self.is_ipv6 or not source.port:
             self.counters.malformed += 1
             return
-        if not self._transactions.is_awaited(source) and not self._guard.may_read(source, now):
+        is_awaited = self._transactions.is_awaited(source)
+        if not is_awaited and not self._guard.may_read(source, now):
             self.counters.flooding += 1
             return
         try:
@@ -201,7 +202,11 @@ class DhtNode:
             case ErrorReply():
                 self._on_error(message, source, now)
             case _:
-                self._on_query(message, source, now)
+                # Whom we ask something may answer, and not ask as much as it likes meanwhile.
+                if is_awaited and not self._guard.may_read(source, now):
+                    self.counters.flooding += 1
+                else:
+                    self._on_query(message, source, now)
 
     def on_timer(self, now: float) -> None:
         stirred: dict[Running, None] = {}

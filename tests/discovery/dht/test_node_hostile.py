@@ -11,7 +11,7 @@ from engine.core.compact import Endpoint
 from engine.discovery.dht import krpc
 from engine.discovery.dht.contact import Contact
 from engine.discovery.dht.events import LookupFinished
-from engine.discovery.dht.flood_guard import BURST, MAX_SOURCES
+from engine.discovery.dht.flood_guard import BURST, MAX_SOURCES, QUERIES_PER_S
 from engine.discovery.dht.messages import (
     AnnouncePeer,
     Body,
@@ -118,6 +118,17 @@ def test_a_flood_from_one_network_is_not_read() -> None:
     assert node.counters.flooding == 5000 - BURST
     _say(node, Query(b"t", NodeId(b"r" * 20), Ping()), address(9), 1.0)
     assert len(node.datagrams_to_send()) == 1
+
+
+def test_whom_we_ask_may_answer_and_not_flood() -> None:
+    node = _node()
+    query = _asked(node, FindPeers(TARGET))
+    for number in range(500):
+        _say(node, Query(b"aa", FRIEND.id, Ping()), FRIEND.endpoint, number / 1000)
+    assert len(node.datagrams_to_send()) <= BURST + QUERIES_PER_S
+    assert node.counters.flooding >= 500 - BURST - QUERIES_PER_S
+    _say(node, Reply(query.transaction, FRIEND.id), FRIEND.endpoint, 0.6)
+    assert [type(event) for event in node.events()] == [LookupFinished]
 
 
 def test_a_flood_of_spoofed_sources_neither_amplifies_nor_grows() -> None:
