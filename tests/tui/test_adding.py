@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from textual.events import Paste
 from textual.widgets import Button, Checkbox, Input, Static
 
 from engine.control.schema import TorrentState
@@ -11,7 +12,7 @@ from engine.core.metainfo import Metainfo
 from tests.fakes.fake_engine import FakeEngine
 from tests.fakes.fake_torrent import FakeTorrent
 from tests.tui.scene import scene
-from tui.screens.add import AddScreen
+from tui.screens.add import LONGEST, AddScreen
 
 DEBIAN = "debian-13.1.0-amd64-DVD-1.iso"
 
@@ -36,7 +37,18 @@ async def test_what_was_pasted_by_mistake_leaves_the_buttons_in_sight() -> None:
         await shown.press("enter")
         wrong = screen.query_one(".wrong", Static)
         await shown.until(lambda: "File name too long" in str(wrong.content))
-        assert screen.query_one("#ok", Button).region.bottom < 24
+        await shown.until(lambda: screen.query_one("#ok", Button).region.bottom < 24)
+
+
+async def test_what_is_longer_than_any_link_is_not_taken_in() -> None:
+    async with scene() as shown:
+        await shown.press("a")
+        source = shown.app.screen.query_one("#source", Input)
+        source.value = "x" * LONGEST
+        await shown.press("x", "y")
+        source.post_message(Paste("z" * 100_000))
+        await shown.until(lambda: len(shown.app._notifications) == 1)
+        assert source.value == "x" * LONGEST
 
 
 async def test_what_is_no_address_is_said() -> None:

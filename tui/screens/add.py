@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -14,6 +15,23 @@ from tui.link import Link, TorrentRow
 from tui.screens.dialogue import Dialogue
 from tui.screens.path_suggester import PathSuggester
 from tui.widgets.tick import Tick
+
+LONGEST = 8 * 1024
+"""Characters of a path or a link. Magnet links with a hundred trackers have as many."""
+
+
+class Line(Input):
+    """A line for a path or a link, which refuses what is longer than any. A terminal that pastes
+    key by key would keep the interface busy for minutes with it, and fill gigabytes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=LONGEST, **options)
+        self._has_told = False
+
+    def restricted(self) -> None:
+        if not self._has_told:
+            self._has_told = True
+            self.app.notify(f"No path or link is longer than {LONGEST:,} characters", markup=False)
 
 
 class AddScreen(Dialogue):
@@ -34,14 +52,14 @@ class AddScreen(Dialogue):
         with Vertical(classes="dialogue"):
             yield Static("Add a torrent", classes="title")
             yield Static("Path of a .torrent file, http(s) URL, or magnet link", classes="label")
-            yield Input(
+            yield Line(
                 id="source",
                 placeholder="~/Downloads/….torrent",
                 suggester=PathSuggester(".torrent"),
                 compact=True,
             )
             yield Static("Save in", classes="label")
-            yield Input(
+            yield Line(
                 id="save-path",
                 placeholder="the engine's own folder",
                 suggester=PathSuggester(None) if self._link.is_here else None,

@@ -14,7 +14,7 @@ from tui import format as fmt
 from tui.actions import Scope
 from tui.keymap import bindings
 
-_MOST_CHARS = 300
+_MOST_CHARS = 240
 """Of what is wrong: the buttons below it must stay on a small screen."""
 
 

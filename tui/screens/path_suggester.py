@@ -11,6 +11,9 @@ from textual.suggester import Suggester
 SCANNED = 2000
 """Entries of a folder that are looked at; a larger folder suggests from its first ones."""
 
+LONGEST = 4096
+"""Characters of a path, as far as systems take them."""
+
 
 def completion(value: str, ending: str | None) -> str | None:
     """The first path that `value` begins: a folder with a slash, or a file that ends in `ending`
@@ -38,11 +41,18 @@ def completion(value: str, ending: str | None) -> str | None:
 
 
 class PathSuggester(Suggester):
+    """Looks for one completion at a time, and then only for what was typed last: a terminal that
+    pastes key by key asks thousands of times."""
+
     def __init__(self, ending: str | None) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
         self._ending = ending
+        self._typed = ""
+        self._looking = asyncio.Lock()
 
     async def get_suggestion(self, value: str) -> str | None:
-        if "://" in value:
-            return None
-        return await asyncio.to_thread(completion, value, self._ending)
+        self._typed = value
+        async with self._looking:
+            if value != self._typed or len(value) > LONGEST or "://" in value:
+                return None
+            return await asyncio.to_thread(completion, value, self._ending)
