@@ -103,8 +103,7 @@ class DhtNode:
         self._events: list[Event] = []
         self._last_number = 0
         self._entry_points: tuple[Endpoint, ...] = ()
-        self._last_reply_at = float("-inf")
-        self._id_changed_at = float("-inf")
+        self._last_reply_at = self._id_changed_at = float("-inf")
         self._upkeep = Upkeep(now)
         if state is not None:
             self.table.restore(c for c in state.contacts if c.endpoint.is_ipv6 == is_ipv6)
@@ -201,12 +200,10 @@ class DhtNode:
                 self._on_reply(message, source, now)
             case ErrorReply():
                 self._on_error(message, source, now)
+            case _ if is_awaited and not self._guard.may_read(source, now):
+                self.counters.flooding += 1  # it may answer, and not ask as much as it likes
             case _:
-                # Whom we ask something may answer, and not ask as much as it likes meanwhile.
-                if is_awaited and not self._guard.may_read(source, now):
-                    self.counters.flooding += 1
-                else:
-                    self._on_query(message, source, now)
+                self._on_query(message, source, now)
 
     def on_timer(self, now: float) -> None:
         stirred: dict[Running, None] = {}
