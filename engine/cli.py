@@ -190,6 +190,10 @@ def root(ctx: click.Context, engines: tuple[str, ...], start: bool | None, debug
         from engine.commands.interface import open_interface
 
         open_interface(engines, start=start)
+    elif engines:
+        # Else the command would ask another engine than the one that was named.
+        name = ctx.invoked_subcommand
+        raise click.UsageError(f"say `seedwright {name} … -e {engines[0]}`: -e follows a command")
 
 
 def main() -> NoReturn:

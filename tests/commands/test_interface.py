@@ -121,3 +121,7 @@ def test_needs_a_terminal(run: Run) -> None:
     assert run().is_error(2, "needs a terminal")
     assert run("-e", "a", "-e", "b").is_error(2, "needs a terminal")
     assert run("--no-start").is_error(2, "needs a terminal")
+
+
+def test_an_engine_that_is_named_before_a_command_is_no_other_one(run: Run) -> None:
+    assert run("-e", "/run/box.sock", "list").is_error(2, "list … -e /run/box.sock")
