@@ -23,6 +23,8 @@ from engine.storage.file_pool import FilePool
 from engine.storage.save_folder import FileMaker, SaveFolder
 from engine.storage.views import MAX_VIEWS, cut, fill_with_zeros, rest_of, write_all
 
+CUT_SHORT = "the file was cut short by somebody else meanwhile"
+REMOVED = "the file was removed meanwhile"
 _SMALL_FILE_BYTES = 256 * 1024
 """Files that come in one piece and are no larger are opened for that one write."""
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
@@ -213,11 +215,11 @@ class TorrentFiles:
                 return
             status = os.fstat(fd)
             if status.st_size < length:
-                raise OSError(errno.ENOENT, "the file was cut short by somebody else meanwhile")
+                raise OSError(errno.ENOENT, CUT_SHORT)
             if not status.st_nlink:
                 # Somebody deleted the file; what we write to our descriptor is lost with it.
                 self._pool.invalidate(self, span.file)
-                raise FileNotFoundError(errno.ENOENT, "the file was removed meanwhile")
+                raise FileNotFoundError(errno.ENOENT, REMOVED)
 
     def _write_small_files(
         self, folder: tuple[str, ...], contents: list[tuple[FileEntry, list[WritableView]]]

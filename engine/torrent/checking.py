@@ -15,6 +15,7 @@ from engine.storage.backend import FileStamp
 from engine.storage.checker import Checker
 from engine.storage.chosen_files import ChosenFiles
 from engine.storage.disk import Disk
+from engine.storage.filesystem import CUT_SHORT, REMOVED
 from engine.torrent.lifecycle import State
 from engine.torrent.resume import suspicious_files
 
@@ -68,9 +69,9 @@ def _spoilt(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> str:
         file, stamp = torrent.info.files[number], stamps[number]
         path = torrent.save_path.joinpath(*file.path)
         if stamp is None:
-            return f"{path}: the file was removed meanwhile"
+            return f"{path}: {REMOVED}"
         if stamp.size_bytes < file.length:
-            return f"{path}: the file was cut short by somebody else meanwhile"
+            return f"{path}: {CUT_SHORT}"
     return ""
 
 

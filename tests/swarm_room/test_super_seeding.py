@@ -165,13 +165,19 @@ def test_what_is_offered_again_goes_to_one_more_peer() -> None:
     assert len(again) == len(set(again)) == 6
 
 
-def test_what_waits_at_those_who_pass_things_on_is_not_offered_again() -> None:
+def passed_on_to_b() -> Swarm:
+    """Of a, b and c the first two have all eight pieces, and only a was sent any."""
     swarm = Swarm(8, "abc")
     for _ in range(2):
         swarm.pour("a")
         for index in swarm.peers["a"]:
             swarm.has("b", index)
     assert swarm.peers["b"].is_full
+    return swarm
+
+
+def test_what_waits_at_those_who_pass_things_on_is_not_offered_again() -> None:
+    swarm = passed_on_to_b()
     for index, now in enumerate((0.8 * RELAY_S, 1.6 * RELAY_S, 2.4 * RELAY_S)):
         assert swarm.offer(now) == []
         swarm.has("c", index)
@@ -179,12 +185,7 @@ def test_what_waits_at_those_who_pass_things_on_is_not_offered_again() -> None:
 
 
 def test_who_is_fed_by_nobody_is_offered_what_spreads_no_further() -> None:
-    swarm = Swarm(8, "abc")
-    for _ in range(2):
-        swarm.pour("a")
-        for index in swarm.peers["a"]:
-            swarm.has("b", index)
-    assert swarm.peers["b"].is_full
+    swarm = passed_on_to_b()
     assert swarm.offer(RELAY_S - 0.1) == []
     swarm.pour("c", now=RELAY_S + 2.0)  # and not only the first that it is offered
     assert swarm.peers["c"].is_full
