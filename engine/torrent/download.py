@@ -133,8 +133,16 @@ class Download:
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────
 
+    def on_progress(self, peer: Peer) -> None:
+        """Top up what a peer that sent blocks is asked for. HOT: once per batch of blocks.
+
+        While buffers are all in use none is looked for each time: when one comes free `_feed` asks.
+        """
+        if peer not in self._starved or not peer.queue.outstanding:
+            self.refill(peer)
+
     def refill(self, peer: Peer) -> None:
-        """Top up what the peer is asked for, in one batch. HOT: once per batch of blocks."""
+        """Top up what the peer is asked for, in one batch. HOT."""
         protocol = peer.protocol
         if not protocol.am_interested or not self._swarm.is_downloading:
             return
@@ -297,8 +305,9 @@ class Download:
             for request in lost:
                 peer.connection.write(encoder.cancel(*request))
             self._release(peer, lost)
-        elif not peer.queue.outstanding:
-            self.refill(peer)  # its queue may have paused after rejects, or waited for a buffer
+        elif not peer.queue.outstanding or peer in self._starved:
+            # Its queue may have paused after rejects, or another torrent's buffer come free.
+            self.refill(peer)
 
     def drop_stuck_pieces(self) -> None:
         """Give up a begun piece that no peer can finish while others wait for its buffer."""

@@ -210,7 +210,7 @@ class Peer:
             swarm.count_downloaded(payload)
             is_bulky = len(messages) * _BULKY_BYTES < len(data)
             self._read_bytes = RECEIVE_BUFFER_BYTES if is_bulky else _SMALL_READ_BYTES
-            download.refill(self)
+            download.on_progress(self)
         elif messages:
             self._read_bytes = _SMALL_READ_BYTES
         if requests:

@@ -59,6 +59,22 @@ async def test_more_buffers_than_there_are_means_waiting_not_failing(tmp_path: P
         assert one.session.facilities.buffers.count == 0
 
 
+async def test_room_that_others_give_back_is_used_while_blocks_are_on_their_way(
+    tmp_path: Path,
+) -> None:
+    """A peer that found no buffer is asked for more within a second of there being one, though
+    nothing of this torrent ended."""
+    async with one_torrent(tmp_path, buffer_bytes=2 * PIECE) as one:
+        visitor = await one.visitor(has=ALL)
+        visitor.send(wire.frame(wire.UNCHOKE))
+        asked = [(await visitor.until(wire.REQUEST)).numbers for _ in range(4)]
+        visitor.send(one.block(*asked[0]))
+        await one.until(lambda: one.known().down.total == BLOCK)
+        one.session.facilities.buffers.limit_bytes = 3 * PIECE
+        index, *_ = (await visitor.until(wire.REQUEST)).numbers
+        assert index not in {index for index, *_ in asked}
+
+
 async def test_of_a_row_of_blocks_each_must_have_been_asked_for(tmp_path: Path) -> None:
     """What came before the one that was not counts."""
     async with one_torrent(tmp_path) as one:
