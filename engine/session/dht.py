@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from engine.core.compact import Endpoint
-from engine.core.rates import TokenBucket
 from engine.discovery.dht.events import (
     AddressLearned,
     Answered,
@@ -47,8 +46,11 @@ KEEP_S = 300.0
 """Between two times that the state is kept."""
 _FAMILIES = {False: "dht_ipv4", True: "dht_ipv6"}
 """Under which name the state of each node is kept."""
-_ACQUAINTANCES_PER_S = 10
-_ACQUAINTANCES_BURST_S = 5.0
+_ACQUAINTED_EVERY_S = 2.0
+_ACQUAINTED_AT_ONCE = 5
+"""Nodes of peers that are asked who they are. The first are enough to join by, and with the others
+there is no hurry: whoever meets a crowd at one moment has more urgent things to do."""
+_MAX_MET = 50
 _MAX_PINGS = 256
 _LEAST_WAIT_S = 0.005
 
@@ -130,9 +132,10 @@ class Dht:
         )
         self._searches: dict[tuple[bool, int], Search] = {}
         self._pings: dict[Endpoint, _Ping] = {}
-        self._acquaintances = TokenBucket(
-            _ACQUAINTANCES_PER_S, loop.time(), burst_s=_ACQUAINTANCES_BURST_S
-        )
+        self._met: dict[Endpoint, None] = {}
+        """Nodes of peers that are still to be asked who they are; the oldest first."""
+        self._acquainted_at = math.inf
+        """When the next of them are; inf = there are none."""
         self._has_tried: set[bool] = set()
         """Nodes that are not joined and have tried to by whoever showed up."""
         self._alarm = Alarm(loop, self._on_alarm)
@@ -204,6 +207,8 @@ class Dht:
         self._has_tried.clear()
         self._searches.clear()
         self._pings.clear()
+        self._met.clear()
+        self._acquainted_at = math.inf
 
     # ── what is asked of it ─────────────────────────────────────────────────────────────────────
 
@@ -237,12 +242,22 @@ class Dht:
         self._settle_soon()
 
     def met(self, node: Endpoint) -> None:
-        """Make acquaintance with the node of a peer; a flood of such news is not followed."""
-        now = self._loop.time()
-        if (ours := self.nodes.get(node.is_ipv6)) and self._acquaintances.available(now) >= 1.0:
-            self._acquaintances.take(1, now)
-            ours.ping(node, now)
+        """Make acquaintance with the node of a peer, by and by; a flood of such news is not
+        followed."""
+        if node.is_ipv6 not in self.nodes or len(self._met) >= _MAX_MET:
+            return
+        if not self._met:
+            self._acquainted_at = self._loop.time() + _ACQUAINTED_EVERY_S
             self._settle_soon()
+        self._met[node] = None
+
+    def _get_acquainted(self, now: float) -> None:
+        if now < self._acquainted_at:
+            return
+        for node in list(self._met)[:_ACQUAINTED_AT_ONCE]:
+            del self._met[node]
+            self.nodes[node.is_ipv6].ping(node, now)
+        self._acquainted_at = now + _ACQUAINTED_EVERY_S if self._met else math.inf
 
     def add(self, node: Endpoint) -> None:
         """Make acquaintance with a node that the user names, and join by it if that is still to
@@ -298,6 +313,7 @@ class Dht:
         """Do what the nodes want done by now, and be there when they want more."""
         self._is_settling = False
         now = self._loop.time()
+        self._get_acquainted(now)
         for is_ipv6, node in list(self.nodes.items()):
             for event in node.events():
                 self._on_event(is_ipv6, event, now)
@@ -318,7 +334,7 @@ class Dht:
 
     def _set_alarm(self) -> None:
         at = min((node.next_timer() for node in self.nodes.values()), default=math.inf)
-        at = min(at, self._keep_at) if self.nodes else at
+        at = min(at, self._keep_at, self._acquainted_at) if self.nodes else at
         # One that comes too early does no harm, and is cheaper than to set it anew each time.
         if at < self._alarm.at:
             self._alarm.set(max(at, self._loop.time() + _LEAST_WAIT_S))
