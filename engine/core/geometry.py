@@ -15,6 +15,7 @@ class Geometry:
 
     __slots__ = (
         "blocks_per_piece",
+        "is_even",
         "last_piece_length",
         "piece_count",
         "piece_length",
@@ -29,6 +30,9 @@ class Geometry:
         self.piece_count = -(-total_length // piece_length)
         self.last_piece_length = total_length - max(0, self.piece_count - 1) * piece_length
         self.blocks_per_piece = -(-piece_length // BLOCK_LENGTH)
+        self.is_even = not piece_length % BLOCK_LENGTH
+        """Blocks can be numbered through the torrent: all but the last have BLOCK_LENGTH, and each
+        begins at its number times that. So it is in nearly all torrents."""
 
     def piece_size(self, index: int) -> int:
         return self.piece_length if index < self.piece_count - 1 else self.last_piece_length

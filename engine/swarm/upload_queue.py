@@ -1,106 +1,201 @@
 """What one peer asked of us and has not been sent, oldest first (BEP 3). HOT.
 
-Asking twice is asking once. Works by the batch: a list that is cut from the front has the order, a
-set tells what is asked for. Invariant: nothing stands in the list twice, and what does and is not
-in the set was cancelled; that is passed over, and swept out before it is more than the rest.
+Asking twice is asking once. Whole blocks are numbered through the torrent, so that a run of them is
+two numbers, and one bit each tells which are asked for; odd requests, as that for the end of the
+torrent, are tuples in a set. Invariant: the bits and the set are the truth and know nothing twice;
+the order may name what was served or cancelled since, which is passed over, and swept out before it
+is more than the rest.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import TypeAlias
 
-RequestT = TypeVar("RequestT", bound=tuple[int, int, int])
+from engine.core.geometry import BLOCK_LENGTH, Geometry
+
+Request: TypeAlias = tuple[int, int, int]
 """(index, begin, length)."""
+Run: TypeAlias = tuple[int, int]
+"""Whole blocks: the number of the first, and of the one behind the last."""
 
-_SERVED_AT_ONCE = 1024
-"""Served requests that the list may begin with."""
-_MANY_CANCELLED = 64
+_PAGE = 1024
+"""Blocks whose bits are one number; no run goes over the border of a page."""
+_MANY_STALE = 64
 
 
-class UploadQueue(Generic[RequestT]):
-    """Requests in the order in which they came."""
+class UploadQueue:
+    """The requests of one peer, in the order in which they came."""
 
-    __slots__ = ("_asked", "_at", "_cancelled", "_order")
+    __slots__ = ("_blocks_per_piece", "_count", "_is_exact", "_odd", "_order", "_waiting")
 
-    def __init__(self) -> None:
-        self._order: list[RequestT] = []
-        self._at = 0
-        """Where the list begins; what stands before was served."""
-        self._asked: set[RequestT] = set()
-        self._cancelled: set[RequestT] = set()
-        """Those in the list that are asked for no more."""
+    def __init__(self, geometry: Geometry) -> None:
+        self._blocks_per_piece = geometry.blocks_per_piece if geometry.is_even else 0
+        self._order: deque[Run | Request] = deque()
+        self._waiting: dict[int, int] = {}
+        """The bits of the blocks that are asked for, by page; none of them is 0."""
+        self._odd: set[Request] = set()
+        self._count = 0
+        self._is_exact = True
+        """The order names all that waits once, and nothing else."""
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return self._count
 
     def __contains__(self, request: object) -> bool:
-        return request in self._asked
+        match request:
+            case (int(index), int(begin), length) if self._is_whole(begin, length):
+                number = index * self._blocks_per_piece + begin // BLOCK_LENGTH
+                return bool(self._waiting.get(number // _PAGE, 0) >> number % _PAGE & 1)
+        return request in self._odd
 
-    def __iter__(self) -> Iterator[RequestT]:
-        return iter(self.first(len(self._order)))
+    def __iter__(self) -> Iterator[Request]:
+        waiting, odd = dict(self._waiting), set(self._odd)
+        for entry in self._order:
+            if len(entry) == 2:
+                page = entry[0] // _PAGE
+                for number in range(*entry):
+                    bit = 1 << number % _PAGE
+                    if waiting.get(page, 0) & bit:
+                        waiting[page] ^= bit
+                        yield self._request(number)
+            elif entry in odd:
+                odd.remove(entry)
+                yield entry
 
-    def add(self, requests: Sequence[RequestT]) -> None:
-        """Put requests behind the others; those that wait already stay where they are. HOT."""
-        asked = self._asked
-        if not self._cancelled and asked.isdisjoint(requests):
-            count = len(asked) + len(requests)
-            asked.update(requests)
-            self._order += requests if len(asked) == count else dict.fromkeys(requests)
-            return
-        for request in requests:
-            if request in self._cancelled:
-                self._cancelled.remove(request)
-            elif request not in asked:
-                self._order.append(request)
-            asked.add(request)
+    def add(self, index: int, begin: int, length: int) -> None:
+        """Put one request behind the others, if it does not wait already."""
+        if self._is_whole(begin, length):
+            self.add_run(index, begin, 1)
+        elif (request := (index, begin, length)) not in self._odd:
+            self._odd.add(request)
+            self._order.append(request)
+            self._count += 1
 
-    def first(self, count: int) -> list[RequestT]:
-        """Return the oldest requests, at most `count`. HOT."""
-        if not self._cancelled:
-            return self._order[self._at : self._at + count]
-        found: list[RequestT] = []
-        for request in self._order[self._at :]:
-            if len(found) == count:
-                break
-            if request in self._asked:
-                found.append(request)
-        return found
+    def add_run(self, index: int, begin: int, count: int) -> None:
+        """Put `count` whole blocks, from `begin` of a piece on, behind the others; those that wait
+        already stay where they are. The geometry must be even. HOT."""
+        first = index * self._blocks_per_piece + begin // BLOCK_LENGTH
+        end = first + count
+        while first < end:
+            page = first // _PAGE
+            until = min(end, (page + 1) * _PAGE)
+            bits = _bits(first, until)
+            waiting = self._waiting.get(page, 0)
+            if waiting & bits:
+                self._add_new(first, until)
+            else:
+                self._waiting[page] = waiting | bits
+                self._count += until - first
+                last = self._order[-1] if self._order else ()
+                if len(last) == 2 and last[1] == first and last[0] // _PAGE == page:
+                    self._order[-1] = last[0], until
+                else:
+                    self._order.append((first, until))
+            first = until
 
-    def served(self, batch: Sequence[RequestT]) -> None:
-        """Take out what `first` returned, or the beginning of it. HOT."""
-        self._asked.difference_update(batch)
-        if not self._cancelled:
-            self._at += len(batch)
-        elif batch:
-            end = self._order.index(batch[-1], self._at) + 1
-            self._cancelled.difference_update(self._order[self._at : end])
-            self._at = end
-        if self._at > _SERVED_AT_ONCE or not self._asked:
-            del self._order[: self._at]
-            self._at = 0
+    def _add_new(self, first: int, end: int) -> None:
+        for number in range(first, end):
+            page, bit = number // _PAGE, 1 << number % _PAGE
+            if not self._waiting.get(page, 0) & bit:
+                self._waiting[page] = self._waiting.get(page, 0) | bit
+                self._order.append((number, number + 1))
+                self._count += 1
 
-    def cancel(self, request: RequestT) -> bool:
+    def take(self, count: int) -> list[Run] | Request:
+        """Take out the oldest: runs of at most `count` blocks in all, or one odd request. The queue
+        must not be empty. HOT."""
+        runs: list[Run] = []
+        order, waiting = self._order, self._waiting
+        while order and count:
+            entry = order.popleft()
+            if len(entry) == 3:
+                if runs:
+                    order.appendleft(entry)
+                    break
+                if entry in self._odd:
+                    self._odd.remove(entry)
+                    self._count -= 1
+                    return entry
+                continue
+            first, end = entry
+            page = first // _PAGE
+            if not self._is_exact:
+                first, end = _first_of(waiting.get(page, 0), first, end)
+                if first == end:
+                    continue
+            taken = min(count, end - first)
+            until = first + taken
+            if until < entry[1]:
+                order.appendleft((until, entry[1]))
+            rest = waiting[page] & ~_bits(first, until)
+            if rest:
+                waiting[page] = rest
+            else:
+                del waiting[page]
+            runs.append((first, until))
+            count -= taken
+            self._count -= taken
+        if not self._count:
+            self.clear()
+        return runs
+
+    def cancel(self, request: Request) -> bool:
         """Take one out; False if it did not wait."""
-        if request not in self._asked:
+        if request not in self:
             return False
-        self._asked.remove(request)
-        self._cancelled.add(request)
-        if len(self._cancelled) > len(self._asked) + _MANY_CANCELLED:
+        index, begin, length = request
+        if self._is_whole(begin, length):
+            number = index * self._blocks_per_piece + begin // BLOCK_LENGTH
+            page = number // _PAGE
+            self._waiting[page] ^= 1 << number % _PAGE
+            if not self._waiting[page]:
+                del self._waiting[page]
+        else:
+            self._odd.remove(request)
+        self._count -= 1
+        self._is_exact = False
+        if len(self._order) > self._count + _MANY_STALE:
             self._set(list(self))
         return True
 
-    def keep(self, wanted: Callable[[RequestT], bool]) -> list[RequestT]:
+    def keep(self, wanted: Callable[[Request], bool]) -> list[Request]:
         """Take out all that are not `wanted`; return them."""
         every = list(self)
         self._set([request for request in every if wanted(request)])
-        return [request for request in every if request not in self._asked]
+        return [request for request in every if request not in self]
 
     def clear(self) -> None:
         self._set([])
 
-    def _set(self, order: list[RequestT]) -> None:
-        self._order = order
-        self._at = 0
-        self._asked = set(order)
-        self._cancelled.clear()
+    def _set(self, requests: Sequence[Request]) -> None:
+        self._order.clear()
+        self._waiting.clear()
+        self._odd.clear()
+        self._count = 0
+        self._is_exact = True
+        for request in requests:
+            self.add(*request)
+
+    def _is_whole(self, begin: int, length: object) -> bool:
+        return length == BLOCK_LENGTH and not begin % BLOCK_LENGTH and self._blocks_per_piece > 0
+
+    def _request(self, number: int) -> Request:
+        index, block = divmod(number, self._blocks_per_piece)
+        return index, block * BLOCK_LENGTH, BLOCK_LENGTH
+
+
+def _bits(first: int, end: int) -> int:
+    return ((1 << end - first) - 1) << first % _PAGE
+
+
+def _first_of(waiting: int, first: int, end: int) -> Run:
+    """Return the first blocks from `first` to `end` that wait, without a gap; maybe none."""
+    bits = (waiting & _bits(first, end)) >> first % _PAGE
+    if not bits:
+        return end, end
+    skipped = (bits & -bits).bit_length() - 1
+    bits >>= skipped
+    first += skipped
+    return first, first + (~bits & bits + 1).bit_length() - 1

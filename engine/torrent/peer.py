@@ -29,7 +29,7 @@ from engine.wire.client_name import client_name
 from engine.wire.decoder import Decoder
 from engine.wire.extensions import ExtensionHandshake
 from engine.wire.handshake import Handshake
-from engine.wire.messages import Block, BlockRun, Request
+from engine.wire.messages import Block, BlockRun, Request, RequestRun
 from engine.wire.peer_protocol import PeerProtocol
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ class Peer:
         self.has_dht = handshake.supports_dht
         self.decoder = Decoder()
         self.decoder.set_bitfield_bytes((geometry.piece_count + 7) // 8)
+        if geometry.is_even:
+            self.decoder.tell_runs(geometry.piece_length)
         self.protocol = PeerProtocol(
             geometry, fast=handshake.supports_fast, extensions=handshake.supports_extensions
         )
@@ -124,7 +126,7 @@ class Peer:
         self.had_at_first = 0
         """Pieces that they had when they came."""
         self.queue = RequestQueue(now)
-        self.uploads: UploadQueue[Request] = UploadQueue()
+        self.uploads = UploadQueue(geometry)
         """What they asked of us and we have not sent."""
         self.extension: ExtensionHandshake | None = None
         self.granted_fast: frozenset[int] = frozenset()
@@ -181,7 +183,7 @@ class Peer:
         download, upload = swarm.download, swarm.upload
         self.heard_at = swarm.now()
         swarm.down.take(len(data), self)
-        requests: list[Request] = []
+        requests: list[Request | RequestRun] = []
         payload = talk = 0
         messages = self.decoder.feed(data)
         for message in messages:
@@ -192,7 +194,7 @@ class Peer:
             elif kind is Block:
                 payload += len(message[2])  # type: ignore[arg-type,index]
                 download.on_block(self, *message)  # type: ignore[misc]
-            elif kind is Request:
+            elif kind is RequestRun or kind is Request:
                 requests.append(message)  # type: ignore[arg-type]
                 continue
             else:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from engine.core.geometry import BLOCK_LENGTH
+from engine.core.geometry import BLOCK_LENGTH, Geometry
+from engine.storage.reader import ReadRun
+from engine.swarm.upload_queue import Request, Run
+from engine.wire import encoder
 from engine.wire.encoder import PIECE_HEADER_LENGTH
 
 FRAME_LENGTH = PIECE_HEADER_LENGTH + BLOCK_LENGTH
@@ -28,6 +31,24 @@ class Slab:
             self.view[at + PIECE_HEADER_LENGTH : at + FRAME_LENGTH]
             for at in range(0, len(self.buffer), FRAME_LENGTH)
         ]
+
+    def lay_out(self, batch: list[Run] | Request, geometry: Geometry) -> list[ReadRun]:
+        """Write the headers of the frames; return what is to be read, and to where. HOT."""
+        if isinstance(batch, tuple):
+            index, begin, length = batch
+            encoder.pack_piece_header_into(self.buffer, 0, index, begin, length)
+            block = self.view[PIECE_HEADER_LENGTH : PIECE_HEADER_LENGTH + length]
+            return [(geometry.piece_offset(index) + begin, [block])]
+        runs: list[ReadRun] = []
+        frame = 0
+        for first, end in batch:
+            encoder.pack_run_headers_into(
+                self.buffer, frame * FRAME_LENGTH, range(first, end), geometry.blocks_per_piece
+            )
+            until = frame + end - first
+            runs.append((first * BLOCK_LENGTH, self.blocks[frame:until]))
+            frame = until
+        return runs
 
 
 class Slabs:

@@ -7,21 +7,22 @@ Request ─► queue (bounded) ─► pump: up to 16 requests ─► slab [heade
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from engine.core.geometry import BLOCK_LENGTH
+from engine.core.geometry import BLOCK_LENGTH, Geometry
 from engine.errors import PeerTimeoutError, StorageError
 from engine.storage.reader import gather, read
 from engine.swarm.choker import Choker
 from engine.swarm.debts import Debts
 from engine.swarm.spreading import Spreading
+from engine.swarm.upload_queue import Run
 from engine.swarm.uptake import WastedTurns
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
 from engine.torrent.slabs import BLOCKS_PER_SLAB, FRAME_LENGTH, SMALL_BATCH, Slab
 from engine.wire import encoder
 from engine.wire.encoder import PIECE_HEADER_LENGTH
-from engine.wire.messages import Request
+from engine.wire.messages import Request, RequestRun
 
 if TYPE_CHECKING:
     from engine.torrent.live import LiveTorrent
@@ -172,35 +173,44 @@ class Upload:
         # With the fast extension every request is answered, be it by a reject (BEP 6).
         self._reject(peer, peer.uploads.keep(lambda request: request[0] in peer.granted_fast))
 
-    def _reject(self, peer: Peer, requests: Iterable[Request]) -> None:
+    def _reject(self, peer: Peer, requests: Iterable[tuple[int, int, int]]) -> None:
         if peer.protocol.is_fast:
             for request in requests:
                 peer.send(encoder.reject(*request))
 
     # ── the road ────────────────────────────────────────────────────────────────────────────────
 
-    def on_requests(self, peer: Peer, requests: Sequence[Request]) -> None:
+    def on_requests(self, peer: Peer, requests: Sequence[Request | RequestRun]) -> None:
         """Queue requests, or reject them. Raises ProtocolError if one can never be served. HOT."""
-        peer.protocol.check_requests(requests)
-        room = self._swarm.facilities.limits.max_request_queue - len(peer.uploads)
-        if len(requests) > room or peer.protocol.am_choking or not self._swarm.have.is_full:
-            requests = self._servable(peer, requests, room)
-        peer.uploads.add(requests)
-
-    def _servable(self, peer: Peer, requests: Sequence[Request], room: int) -> list[Request]:
-        """Return those that we serve, and reject the others, but for those that wait already."""
-        have, waiting = self._swarm.have, peer.uploads
-        may_ask = not peer.protocol.am_choking
-        served: list[Request] = []
-        refused: list[Request] = []
+        have, uploads = self._swarm.have, peer.uploads
+        is_choked = peer.protocol.am_choking
+        most = self._swarm.facilities.limits.max_request_queue
+        piece_length = self._swarm.geometry.piece_length
         for request in requests:
-            if request in waiting:
+            peer.protocol.check_request(request)
+            if isinstance(request, Request):
+                self._queue_some(peer, [request])
                 continue
+            index, begin, count = request
+            last = index + (begin + count * BLOCK_LENGTH - 1) // piece_length
+            is_had = have.is_full or all(have[piece] for piece in range(index, last + 1))
+            if is_had and not is_choked and len(uploads) + count <= most:
+                uploads.add_run(index, begin, count)
+            else:
+                self._queue_some(peer, _blocks_of(request, self._swarm.geometry))
+
+    def _queue_some(self, peer: Peer, requests: Iterable[Request]) -> None:
+        """Queue what we serve, and reject the others, but for those that wait already: a reject
+        would be the answer to the first request, and then comes the block."""
+        have, uploads, granted = self._swarm.have, peer.uploads, peer.granted_fast
+        may_ask = not peer.protocol.am_choking
+        most = self._swarm.facilities.limits.max_request_queue
+        for request in requests:
             index = request[0]
-            is_allowed = have[index] and (may_ask or index in peer.granted_fast)
-            (served if is_allowed and len(served) < room else refused).append(request)
-        self._reject(peer, refused)
-        return served
+            if have[index] and (may_ask or index in granted) and len(uploads) < most:
+                uploads.add(*request)
+            elif request not in uploads:
+                self._reject(peer, (request,))
 
     def on_cancel(self, peer: Peer, index: int, begin: int, length: int) -> None:
         request = Request(index, begin, length)
@@ -230,31 +240,27 @@ class Upload:
                 peer.batch *= 2  # the kernel takes all: a link that can do with more at a time
 
     def _send_batch(self, peer: Peer, quota: int) -> None:
-        swarm, uploads = self._swarm, peer.uploads
-        batch = uploads.first(min(peer.batch, max(1, quota // BLOCK_LENGTH)))
-        indexes, begins, lengths = zip(*batch, strict=True)
-        payload = sum(lengths)
-        if payload > len(batch) * BLOCK_LENGTH:  # some ask for more than a block at a time
-            batch = batch[:1]
-            indexes, begins, lengths = zip(*batch, strict=True)
-            payload = lengths[0]
-        uploads.served(batch)
+        swarm = self._swarm
+        geometry, files = swarm.geometry, swarm.files
+        batch = peer.uploads.take(min(peer.batch, max(1, quota // BLOCK_LENGTH)))
+        if isinstance(batch, tuple):
+            indexes: Iterable[int] = batch[:1]
+            payload, frames = batch[2], -(-batch[2] // BLOCK_LENGTH)
+            size = payload + PIECE_HEADER_LENGTH
+        else:
+            indexes = _pieces_of(batch, geometry.blocks_per_piece)
+            frames = sum([end - first for first, end in batch])
+            payload, size = frames * BLOCK_LENGTH, frames * FRAME_LENGTH
         if self._watches_spreading:
-            for index in set(indexes):
+            for index in indexes:
                 self.spreading.sent(peer, index)
-        size = payload + PIECE_HEADER_LENGTH * len(batch)
-        is_small = size <= FRAME_LENGTH * SMALL_BATCH
-        frames = -(-size // FRAME_LENGTH)
+        is_small = frames <= SMALL_BATCH
         slab = Slab(frames) if is_small else swarm.facilities.slabs.acquire()
-        encoder.pack_piece_headers_into(slab.buffer, indexes, begins, lengths)
+        runs = slab.lay_out(batch, geometry)
         swarm.up.take(size, peer)
-        files, view = swarm.files, slab.view[:size]
-        start = _start_of_run(swarm.geometry.piece_length, indexes, begins, lengths)
+        view = slab.view[:size]
         try:
-            if start is not None:
-                warm = files.read_into_nowait(start, slab.blocks[: len(batch)])
-            else:
-                warm = gather(files, swarm.geometry, batch, view, PIECE_HEADER_LENGTH)
+            warm = gather(files, runs)
         except StorageError as error:
             self._read_failed(peer, slab, is_small, error)
             return
@@ -263,7 +269,7 @@ class Upload:
             return
         peer.is_reading_disk = True
         swarm.facilities.disk.submit(
-            lambda: read(files, swarm.geometry, batch, view, PIECE_HEADER_LENGTH),
+            lambda: read(files, geometry, runs),
             lambda result: self._on_read(peer, slab, view, payload, is_small, result),
         )
 
@@ -304,22 +310,13 @@ class Upload:
         self._swarm.storage_failed(error)
 
 
-def _start_of_run(
-    piece_length: int,
-    indexes: tuple[int, ...],
-    begins: tuple[int, ...],
-    lengths: tuple[int, ...],
-) -> int | None:
-    """Return where in the torrent whole blocks begin that follow each other; None: they do not."""
-    count = len(lengths)
-    if lengths.count(BLOCK_LENGTH) != count:
-        return None
-    base, offsets = 0, begins
-    if indexes.count(indexes[0]) == count:
-        base = indexes[0] * piece_length
-    else:
-        places = zip(indexes, begins, strict=True)
-        offsets = tuple([index * piece_length + begin for index, begin in places])
-    first = offsets[0]
-    is_run = offsets == tuple(range(first, first + count * BLOCK_LENGTH, BLOCK_LENGTH))
-    return base + first if is_run else None
+def _blocks_of(run: RequestRun, geometry: Geometry) -> Iterator[Request]:
+    first = run.index * geometry.blocks_per_piece + run.begin // BLOCK_LENGTH
+    for number in range(first, first + run.count):
+        index, block = divmod(number, geometry.blocks_per_piece)
+        yield Request(index, block * BLOCK_LENGTH, BLOCK_LENGTH)
+
+
+def _pieces_of(runs: Iterable[Run], blocks_per_piece: int) -> Iterator[int]:
+    for first, end in runs:
+        yield from range(first // blocks_per_piece, (end - 1) // blocks_per_piece + 1)

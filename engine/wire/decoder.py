@@ -3,7 +3,7 @@
 Contract of `feed`: all of `data` is consumed; the messages that are complete now are returned, in
 order; the beginning of a split one is kept. Raises ProtocolError as soon as a frame is seen to be
 illegal, and must not be fed again after that. Where the cuts between feeds fall never changes the
-messages, but for which blocks are told as a run.
+messages, but for which blocks, and which requests for whole blocks, are told as a run.
 
     data      [ …rest of a split frame | frame | frame | beginning of a frame… ]
     _pending  the beginning of one frame and nothing else, `_wanted` bytes long in the end
@@ -41,6 +41,7 @@ from engine.wire.messages import (
     Port,
     Reject,
     Request,
+    RequestRun,
     Suggest,
     Unchoke,
     Unknown,
@@ -62,7 +63,7 @@ _unpack_two = Struct(">II").unpack_from
 _unpack_three = Struct(">III").unpack_from
 _unpack_port = Struct(">H").unpack_from
 _unpack_head = Struct(">IB").unpack_from
-_read_requests = Struct(">IBIII").iter_unpack
+_read_spans = Struct(">IBIII").iter_unpack
 _read_whole_blocks = Struct(f">IBII{BLOCK_LENGTH}x").iter_unpack
 _unpack_long_head = Struct(">IBII").unpack_from
 _new_tuple = tuple.__new__
@@ -89,17 +90,23 @@ _FIXED_LENGTHS: Final[Mapping[int, int]] = {
 class Decoder:
     """Decodes one connection, beginning behind the handshake."""
 
-    __slots__ = ("_bitfield_length", "_longest", "_pending", "_wanted")
+    __slots__ = ("_bitfield_length", "_longest", "_pending", "_run_length", "_wanted")
 
     def __init__(self, *, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
         self._longest = max_message_bytes
         self._bitfield_length: int | None = None
+        self._run_length = 0
         self._pending = bytearray()
         self._wanted = _PREFIX_BYTES
 
     def set_bitfield_bytes(self, count: int) -> None:
         """Refuse bitfields of another size, and take this one however long; call before feeding."""
         self._bitfield_length = 1 + count
+
+    def tell_runs(self, piece_length: int) -> None:
+        """Tell requests that follow each other as one RequestRun; the piece length, in bytes, must
+        be a multiple of BLOCK_LENGTH. Else each is a Request."""
+        self._run_length = piece_length
 
     @property
     def pending_bytes(self) -> int:
@@ -140,13 +147,7 @@ class Decoder:
                         at = frame_end
                         continue
                     if message_id == 6 and length == 13:
-                        # Requests come by the dozen, and are read in one go.
-                        run = data[at : end - (end - at) % _REQUEST_BYTES]
-                        for length, message_id, index, begin, size in _read_requests(run):
-                            if message_id != 6 or length != 13:
-                                break
-                            append(_new_tuple(Request, (index, begin, size)))
-                            at += _REQUEST_BYTES
+                        at = _read_requests(data, at, end, self._run_length, messages)
                         continue
             else:
                 length, message_id = _unpack_head(data, at)
@@ -244,6 +245,38 @@ def _read_runs(data: memoryview, at: int, end: int, messages: list[Message]) -> 
             messages.append(_new_tuple(BlockRun, (index, begin, views)))
             run_index = index
         run_end = begin + BLOCK_LENGTH
+    return at
+
+
+def _read_requests(
+    data: memoryview, at: int, end: int, piece_length: int, messages: list[Message]
+) -> int:
+    """Read requests from `at`, where one begins, as long as there is nothing else: they come by the
+    dozen, for blocks that follow each other. Returns the offset behind them. HOT."""
+    frames = data[at : end - (end - at) % _REQUEST_BYTES]
+    count = first_index = first_begin = 0
+    next_index = next_begin = -1
+    for length, message_id, index, begin, size in _read_spans(frames):
+        if message_id != 6 or length != 13:
+            break
+        at += _REQUEST_BYTES
+        if begin != next_begin or index != next_index or size != BLOCK_LENGTH:
+            if count:
+                messages.append(_new_tuple(RequestRun, (first_index, first_begin, count)))
+                count = 0
+                next_begin = -1
+            if size != BLOCK_LENGTH or begin % BLOCK_LENGTH or begin >= piece_length:
+                messages.append(_new_tuple(Request, (index, begin, size)))
+                continue
+            first_index = next_index = index
+            first_begin = next_begin = begin
+        count += 1
+        next_begin += BLOCK_LENGTH
+        if next_begin == piece_length:
+            next_index += 1
+            next_begin = 0
+    if count:
+        messages.append(_new_tuple(RequestRun, (first_index, first_begin, count)))
     return at
 
 

@@ -1,7 +1,7 @@
 """Messages → frames, ready to be written (BEP 3, 5, 6, 10).
 
 Every function returns whole frames. The callers are ours, so that a number which does not fit the
-wire is a bug and raises struct.error. `requests` and `pack_piece_headers_into` run once per batch
+wire is a bug and raises struct.error. `requests` and `pack_run_headers_into` run once per batch
 and once per block: HOT.
 """
 
@@ -12,6 +12,7 @@ from itertools import starmap
 from struct import Struct
 from typing import Final
 
+from engine.core.geometry import BLOCK_LENGTH
 from engine.wire.messages import MessageId
 
 PIECE_HEADER_LENGTH: Final = 13
@@ -83,14 +84,19 @@ def requests(batch: Sequence[tuple[int, int, int]]) -> bytes:
     return _REQUEST_HEAD + _REQUEST_HEAD.join(starmap(_pack_three, batch))
 
 
-def pack_piece_headers_into(
-    buffer: bytearray, indexes: Iterable[int], begins: Iterable[int], lengths: Iterable[int]
-) -> None:
-    """Write the headers of many blocks into `buffer`, which has [header][block][header]… HOT."""
-    at = 0
-    for index, begin, length in zip(indexes, begins, lengths, strict=True):
-        _pack_piece_into(buffer, at, 9 + length, 7, index, begin)
-        at += PIECE_HEADER_LENGTH + length
+def pack_piece_header_into(buffer: bytearray, at: int, index: int, begin: int, length: int) -> None:
+    """Write the header of a `piece` frame at `at`; the block belongs right behind it."""
+    _pack_piece_into(buffer, at, 9 + length, 7, index, begin)
+
+
+def pack_run_headers_into(buffer: bytearray, at: int, blocks: range, blocks_per_piece: int) -> None:
+    """Write the headers of whole blocks, which are numbered through the torrent, into `buffer`,
+    which has [header][block][header]… from `at` on. HOT."""
+    for number in blocks:
+        index = number // blocks_per_piece
+        begin = (number - index * blocks_per_piece) * BLOCK_LENGTH
+        _pack_piece_into(buffer, at, 9 + BLOCK_LENGTH, 7, index, begin)
+        at += PIECE_HEADER_LENGTH + BLOCK_LENGTH
 
 
 def cancel(index: int, begin: int, length: int) -> bytes:

@@ -78,6 +78,15 @@ class Request(NamedTuple):
     length: int
 
 
+class RequestRun(NamedTuple):
+    """What a row of requests says: `count` blocks of BLOCK_LENGTH, maybe one, without a gap and
+    through the ends of pieces. The first begins at a multiple of BLOCK_LENGTH."""
+
+    index: int  # type: ignore[assignment]
+    begin: int
+    count: int  # type: ignore[assignment] # nobody counts in this tuple
+
+
 class Block(NamedTuple):
     """The `piece` message. `view` is borrowed: it is valid until the decoder is fed again."""
 
@@ -161,6 +170,7 @@ Message: TypeAlias = (
     | Have
     | BitfieldMessage
     | Request
+    | RequestRun
     | Block
     | BlockRun
     | Cancel

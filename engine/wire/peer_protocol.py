@@ -7,7 +7,6 @@ Knows nothing of who serves or picks: a legal request may still be refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, assert_never
 
 from engine.core.bitfield import Bitfield
@@ -32,6 +31,7 @@ from engine.wire.messages import (
     Port,
     Reject,
     Request,
+    RequestRun,
     Suggest,
     Unchoke,
     Unknown,
@@ -101,7 +101,7 @@ class PeerProtocol:
         Must be shown every message in order, except that Blocks may be left out: they change
         nothing here. Raises ProtocolError on one that is illegal now.
         """
-        if isinstance(message, Request):
+        if isinstance(message, (Request, RequestRun)):
             self.check_request(message)
             return True
         if isinstance(message, (BitfieldMessage, HaveAll, HaveNone)):
@@ -152,37 +152,20 @@ class PeerProtocol:
                 assert_never(message)
         return True
 
-    def check_request(self, request: Request) -> None:
-        """What `received` does for a request, which changes nothing. Raises ProtocolError. HOT."""
+    def check_request(self, request: Request | RequestRun) -> None:
+        """What `received` does for requests, which change nothing. Raises ProtocolError. HOT."""
         self.is_opening = False
         index, begin, length = request
+        if type(request) is RequestRun:
+            end = index * self._piece_length + begin + length * BLOCK_LENGTH
+            if begin >= self._piece_length or end > self._geometry.total_length:
+                raise ProtocolError(f"requests of {length} blocks from {begin} of piece {index}")
+            return
+        if length > MAX_BLOCK_BYTES:
+            raise ProtocolError(f"request of {length} bytes")
         # Only the last piece is of another size: that question is for the geometry.
-        if (
-            not 0 < length <= MAX_BLOCK_BYTES
-            or index >= self._last_piece
-            or begin + length > self._piece_length
-        ):
-            if length > MAX_BLOCK_BYTES:
-                raise ProtocolError(f"request of {length} bytes")
+        if length <= 0 or index >= self._last_piece or begin + length > self._piece_length:
             self._check_span(index, begin, length)
-
-    def check_requests(self, requests: Sequence[Request]) -> None:
-        """What `check_request` does, for many. Raises ProtocolError for the first bad one. HOT."""
-        self.is_opening = False
-        if not requests:
-            return
-        indexes, begins, lengths = zip(*requests, strict=True)
-        longest = max(lengths)
-        # The extremes of an ordinary batch say it for all of it.
-        if (
-            min(lengths) > 0
-            and longest <= MAX_BLOCK_BYTES
-            and max(indexes) < self._last_piece
-            and max(begins) + longest <= self._piece_length
-        ):
-            return
-        for request in requests:
-            self.check_request(request)
 
     def _said_all(self, message: BitfieldMessage | HaveAll | HaveNone) -> bool:
         """Take what the peer has in one go.

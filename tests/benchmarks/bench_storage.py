@@ -31,7 +31,6 @@ from engine.storage.piece_buffers import PieceBuffers
 from engine.storage.reader import gather
 
 PIECE_LENGTH = 1024 * 1024
-GAP = 13
 ROUNDS = 3
 
 
@@ -135,20 +134,17 @@ async def recheck(files: TorrentFiles, info: Info) -> float:
 def gather_blocks(files: TorrentFiles, info: Info, batch: int) -> float:
     """Return µs per block of 16 KiB, batches of `batch` contiguous blocks at random pieces."""
     geometry = info.geometry
-    slab = memoryview(bytearray(batch * (16384 + GAP)))
+    views = [memoryview(bytearray(16384)) for _ in range(batch)]
     rng = random.Random(1)
     blocks = 64 * 1024
     batches = [
-        [(index, begin + number * 16384, 16384) for number in range(batch)]
-        for index, begin in (
-            (rng.randrange(geometry.piece_count), rng.randrange(64 // batch) * batch * 16384)
-            for _ in range(blocks // batch)
-        )
+        [(geometry.piece_offset(index) + rng.randrange(64 // batch) * batch * 16384, views)]
+        for index in (rng.randrange(geometry.piece_count) for _ in range(blocks // batch))
     ]
-    files.read_into(0, [slab[:1]])
+    files.read_into(0, views[:1])
     began = process_time()
-    for requests in batches:
-        assert gather(files, geometry, requests, slab, GAP)
+    for runs in batches:
+        assert gather(files, runs)
     return (process_time() - began) / blocks * 1e6
 
 

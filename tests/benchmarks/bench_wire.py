@@ -24,13 +24,7 @@ ROUNDS = 7
 
 def stream_of_blocks(count: int) -> bytes:
     stream = bytearray(count * (encoder.PIECE_HEADER_LENGTH + BLOCK_LENGTH))
-    numbers = range(count)
-    encoder.pack_piece_headers_into(
-        stream,
-        [number >> 4 for number in numbers],
-        [(number & 15) << 14 for number in numbers],
-        [BLOCK_LENGTH] * count,
-    )
+    encoder.pack_run_headers_into(stream, 0, range(count), 16)
     return bytes(stream)
 
 
@@ -59,7 +53,6 @@ def main() -> None:
     requests = encoder.requests(batch) * 256
     haves = encoder.haves(range(10_000))
     slab = bytearray(16 * (encoder.PIECE_HEADER_LENGTH + BLOCK_LENGTH))
-    columns = (7,) * 16, tuple(number << 14 for number in range(16)), (BLOCK_LENGTH,) * 16
     protocol = PeerProtocol(Geometry(1 << 40, 1 << 20), fast=True, extensions=True)
     message = Request(3, 0, BLOCK_LENGTH)
 
@@ -70,7 +63,7 @@ def main() -> None:
 
     def pack_headers() -> int:
         for _ in range(2_000):
-            encoder.pack_piece_headers_into(slab, *columns)
+            encoder.pack_run_headers_into(slab, 0, range(7, 23), 64)
         return 2_000 * 16
 
     def judge_requests() -> int:

@@ -2,40 +2,69 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.swarm.upload_queue import UploadQueue
+from engine.core.geometry import BLOCK_LENGTH, Geometry
+from engine.swarm.upload_queue import _PAGE, Request, UploadQueue
 
-Request = tuple[int, int, int]
+PIECE = 4 * BLOCK_LENGTH
+EVEN = Geometry(3 * _PAGE * BLOCK_LENGTH + 5, PIECE)
+EDGE = _PAGE // 4
+"""The piece that begins with the first block of the second page."""
 
-_requests = st.tuples(st.integers(0, 3), st.integers(0, 9), st.just(1))
+_pieces = st.integers(EDGE - 1, EDGE + 1)
+_requests = st.one_of(
+    st.tuples(_pieces, st.integers(0, 3).map(BLOCK_LENGTH.__mul__), st.just(BLOCK_LENGTH)),
+    st.tuples(_pieces, st.integers(0, 3), st.sampled_from([1, BLOCK_LENGTH])),
+)
 _steps = st.lists(
     st.one_of(
-        st.tuples(st.just("ask"), st.lists(_requests, max_size=12)),
-        st.tuples(st.just("serve"), st.integers(0, 6)),
+        st.tuples(st.just("ask"), _requests),
+        st.tuples(st.just("ask run"), st.tuples(_pieces, st.integers(0, 3), st.integers(1, 9))),
+        st.tuples(st.just("serve"), st.integers(1, 6)),
         st.tuples(st.just("cancel"), _requests),
-        st.tuples(st.just("keep"), st.integers(0, 3)),
+        st.tuples(st.just("keep"), _pieces),
     ),
     max_size=60,
 )
 
 
-@given(_steps)
-def test_it_is_a_set_in_the_order_of_asking(steps: list[tuple[str, object]]) -> None:
-    queue: UploadQueue[Request] = UploadQueue()
+def served(queue: UploadQueue, count: int, geometry: Geometry = EVEN) -> list[Request]:
+    """Take a batch out, and tell its requests one by one."""
+    batch = queue.take(count)
+    if isinstance(batch, tuple):
+        return [batch]
+    starts = [number * BLOCK_LENGTH for first, end in batch for number in range(first, end)]
+    return [(*divmod(start, geometry.piece_length), BLOCK_LENGTH) for start in starts]
+
+
+@given(_steps, st.sampled_from([EVEN, Geometry(EVEN.total_length, PIECE + 1)]))
+def test_it_is_a_set_in_the_order_of_asking(
+    steps: list[tuple[str, object]], geometry: Geometry
+) -> None:
+    queue = UploadQueue(geometry)
     asked: dict[Request, None] = {}
     unsorted: set[Request] = set()  # asked again after a cancel: may have the old place
     for verb, what in steps:
         if verb == "ask":
-            assert isinstance(what, list)
-            queue.add(what)
-            asked |= dict.fromkeys(what)
-        elif verb == "serve":
+            assert isinstance(what, tuple)
+            queue.add(*what)
+            asked[what] = None
+        elif verb == "ask run" and geometry.is_even:
+            assert isinstance(what, tuple)
+            index, block, count = what
+            queue.add_run(index, block * BLOCK_LENGTH, count)
+            for number in range(index * 4 + block, index * 4 + block + count):
+                asked.setdefault((number // 4, number % 4 * BLOCK_LENGTH, BLOCK_LENGTH))
+        elif verb == "serve" and asked:
             assert isinstance(what, int)
-            batch = queue.first(what)
-            assert len(batch) == min(what, len(asked)) == len(set(batch))
-            queue.served(batch)
+            batch = served(queue, what, geometry)
+            assert 0 < len(batch) <= what
+            assert len(set(batch)) == len(batch)
+            if not unsorted:
+                assert batch == list(asked)[: len(batch)]
             for request in batch:
                 del asked[request]
         elif verb == "cancel":
@@ -43,11 +72,12 @@ def test_it_is_a_set_in_the_order_of_asking(steps: list[tuple[str, object]]) -> 
             assert queue.cancel(what) == (what in asked)
             asked.pop(what, None)
             unsorted.add(what)
-        else:
+        elif verb == "keep":
             dropped = queue.keep(lambda request, index=what: request[0] == index)  # type: ignore[misc]
             assert set(dropped) == {request for request in asked if request[0] != what}
             asked = {request: None for request in asked if request[0] == what}
         assert len(queue) == len(asked)
+        assert len(list(queue)) == len(asked)
         assert set(queue) == set(asked)
         assert all(request in queue for request in asked)
         assert not any(request in queue for request in unsorted if request not in asked)
@@ -55,35 +85,44 @@ def test_it_is_a_set_in_the_order_of_asking(steps: list[tuple[str, object]]) -> 
         assert kept_order == [request for request in asked if request not in unsorted]
 
 
-def test_part_of_what_came_first_may_be_served() -> None:
-    queue: UploadQueue[Request] = UploadQueue()
-    queue.add([(0, number, 1) for number in range(5)])
-    queue.served(queue.first(4)[:1])
-    assert queue.first(2) == [(0, 1, 1), (0, 2, 1)]
-    queue.cancel((0, 2, 1))
-    queue.served(queue.first(9)[:2])
-    assert list(queue) == [(0, 4, 1)]
-    queue.clear()
+def test_blocks_that_follow_each_other_are_one_run_through_the_ends_of_pieces() -> None:
+    queue = UploadQueue(EVEN)
+    queue.add_run(0, 2 * BLOCK_LENGTH, 2)
+    queue.add_run(1, 0, 5)
+    queue.add(2, BLOCK_LENGTH, BLOCK_LENGTH)
+    queue.add(9, 0, BLOCK_LENGTH)
+    assert queue.take(6) == [(2, 8)]
+    assert queue.take(6) == [(8, 10), (36, 37)]
     assert not queue
 
 
-def test_what_is_asked_for_and_cancelled_again_leaves_nothing_behind() -> None:
+def test_an_odd_request_is_served_alone_and_in_its_turn() -> None:
+    queue = UploadQueue(EVEN)
+    queue.add_run(0, 0, 2)
+    queue.add(5, 1, 7)
+    queue.add_run(1, 0, 1)
+    assert [queue.take(9) for _ in range(3)] == [[(0, 2)], (5, 1, 7), [(4, 5)]]
+
+
+@pytest.mark.parametrize("length", [BLOCK_LENGTH, 1])
+def test_what_is_asked_for_and_cancelled_again_leaves_nothing_behind(length: int) -> None:
     """Else a peer that does nothing else would fill our memory."""
-    queue: UploadQueue[Request] = UploadQueue()
-    queue.add([(9, 9, 1)])
-    for number in range(5000):
-        queue.add([(number, 0, 1)])
-        queue.cancel((number, 0, 1))
-        assert len(queue._order) < 200
-        assert len(queue._cancelled) < 200
+    queue = UploadQueue(EVEN)
+    queue.add(9, 9, 1)
+    for _ in range(2):
+        for number in range(2500):
+            queue.add(number, 0, length)
+            assert queue.cancel((number, 0, length))
+            assert len(queue._order) < 200
+            assert len(queue._waiting) + len(queue._odd) < 200
     assert list(queue) == [(9, 9, 1)]
 
 
 def test_what_was_served_leaves_nothing_behind() -> None:
-    queue: UploadQueue[Request] = UploadQueue()
-    queue.add([(0, 0, 1)])
-    for number in range(1, 5000):
-        queue.add([(number, 0, 1)])
-        queue.served(queue.first(1))
-        assert len(queue._order) < 2100
-    assert list(queue) == [(4999, 0, 1)]
+    queue = UploadQueue(EVEN)
+    queue.add(0, 0, BLOCK_LENGTH)
+    for number in range(1, 2500):
+        queue.add(number, 0, BLOCK_LENGTH)
+        assert len(served(queue, 1)) == 1
+        assert len(queue._order) + len(queue._waiting) < 10
+    assert list(queue) == [(2499, 0, BLOCK_LENGTH)]

@@ -27,6 +27,7 @@ from engine.wire.messages import (
     Port,
     Reject,
     Request,
+    RequestRun,
     Suggest,
     Unchoke,
     Unknown,
@@ -103,14 +104,14 @@ def frame(message: Message) -> bytes:
             return encoder.extended(ext_id, payload)
         case Block(index, begin, view):
             header = bytearray(encoder.PIECE_HEADER_LENGTH)
-            encoder.pack_piece_headers_into(header, (index,), (begin,), (len(view),))
+            encoder.pack_piece_header_into(header, 0, index, begin, len(view))
             return bytes(header) + view
         case Unknown(message_id, length):
             return (1 + length).to_bytes(4, "big") + bytes([message_id]) + bytes(length)
 
 
-def owned(received: Iterable[Message]) -> list[Message]:
-    """Copy the blocks out of the buffer that they borrow, and tell those of a run one by one."""
+def owned(received: Iterable[Message], piece_length: int = 0) -> list[Message]:
+    """Copy the blocks out of the buffer that they borrow, and tell what is in runs one by one."""
     copies: list[Message] = []
     for message in received:
         if isinstance(message, Block):
@@ -119,6 +120,11 @@ def owned(received: Iterable[Message]) -> list[Message]:
             for number, view in enumerate(message.views):
                 begin = message.begin + number * BLOCK_LENGTH
                 copies.append(Block(message.index, begin, memoryview(bytes(view))))
+        elif isinstance(message, RequestRun):
+            start = message.index * piece_length + message.begin
+            for number in range(message.count):
+                place = divmod(start + number * BLOCK_LENGTH, piece_length)
+                copies.append(Request(*place, BLOCK_LENGTH))
         else:
             copies.append(message)
     return copies

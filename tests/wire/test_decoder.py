@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.core.geometry import BLOCK_LENGTH
 from engine.errors import ProtocolError
 from engine.wire import encoder
 from engine.wire.decoder import DEFAULT_MAX_MESSAGE_BYTES, Decoder
@@ -26,6 +27,7 @@ from engine.wire.messages import (
     NotInterested,
     Port,
     Request,
+    RequestRun,
     Unchoke,
     Unknown,
 )
@@ -51,7 +53,7 @@ FIXED_LENGTHS = {
 }
 
 
-def feed_all(decoder: Decoder, feeds: Iterable[bytes]) -> list[Message]:
+def feed_all(decoder: Decoder, feeds: Iterable[bytes], piece_length: int = 0) -> list[Message]:
     """Feed through one reused buffer that is overwritten after each feed, as a connection does."""
     buffer = bytearray()
     received: list[Message] = []
@@ -59,7 +61,7 @@ def feed_all(decoder: Decoder, feeds: Iterable[bytes]) -> list[Message]:
         if len(data) > len(buffer):
             buffer = bytearray(len(data))
         buffer[: len(data)] = data
-        received += owned(decoder.feed(memoryview(buffer)[: len(data)]))
+        received += owned(decoder.feed(memoryview(buffer)[: len(data)]), piece_length)
         buffer[: len(data)] = b"\xaa" * len(data)
     return received
 
@@ -230,6 +232,42 @@ def test_blocks_in_a_row_are_told_as_runs_and_nothing_else_is(
             end = first.begin + len(first.views) * 16384
             assert (first.index, end) != (second.index, second.begin)
     assert all(len(view) == 16384 for run in told if isinstance(run, BlockRun) for view in run[2])
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda index, block, odd, length: Request(index, block * BLOCK_LENGTH + odd, length),
+            st.integers(0, 2),
+            st.integers(0, 3),
+            st.sampled_from([0, 0, 0, 1]),
+            st.sampled_from([1, 16384, 16384, 16384, 16384, 16385]),
+        )
+        | st.just(KeepAlive()),
+        max_size=20,
+    ),
+    st.integers(1, 3),
+    places,
+)
+def test_requests_in_a_row_are_told_as_runs_and_nothing_else_is(
+    sent: list[Message], blocks_per_piece: int, where: list[int]
+) -> None:
+    piece_length = blocks_per_piece * BLOCK_LENGTH
+    stream = b"".join(map(frame, sent))
+    fed = Decoder()
+    fed.tell_runs(piece_length)
+    assert feed_all(fed, cut(stream, where), piece_length) == sent
+    decoder = Decoder()
+    decoder.tell_runs(piece_length)
+    told = decoder.feed(memoryview(stream))
+    assert owned(told, piece_length) == sent
+    runs = [message for message in told if isinstance(message, RequestRun)]
+    assert all(run.begin % BLOCK_LENGTH == 0 and run.begin < piece_length for run in runs)
+    for first, second in pairwise(told):
+        if isinstance(first, RequestRun) and isinstance(second, RequestRun):
+            end = first.index * piece_length + first.begin + first.count * BLOCK_LENGTH
+            assert end != second.index * piece_length + second.begin
+    assert Decoder().feed(memoryview(stream)) == sent
 
 
 @pytest.mark.parametrize("prefix", [0xFFFFFFFF, 0x80000000, DEFAULT_MAX_MESSAGE_BYTES + 1])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.core.geometry import BLOCK_LENGTH
 from engine.wire import encoder
 from tests.wire.strategies import u32
 
@@ -47,26 +48,28 @@ def test_haves_are_the_single_frames_in_a_row(indexes: list[int]) -> None:
     assert encoder.haves(indexes) == b"".join(encoder.have(index) for index in indexes)
 
 
-@given(st.lists(st.tuples(u32, u32, st.integers(0, 50)), max_size=8), st.integers(0, 20))
-def test_headers_of_pieces_touch_their_thirteen_bytes_only(
-    blocks: list[tuple[int, int, int]], behind: int
+@given(st.integers(0, 20), st.integers(0, 5), st.integers(1, 3), st.integers(0, 20))
+def test_headers_of_a_run_touch_their_thirteen_bytes_only(
+    first: int, count: int, blocks_per_piece: int, around: int
 ) -> None:
-    size = sum(encoder.PIECE_HEADER_LENGTH + length for _, _, length in blocks) + behind
-    buffer = bytearray(b"\xee" * size)
-    columns = list(zip(*blocks, strict=True)) or [(), (), ()]
-    encoder.pack_piece_headers_into(buffer, *columns)
+    frame = encoder.PIECE_HEADER_LENGTH + BLOCK_LENGTH
+    buffer = bytearray(b"\xee" * (around + count * frame + around))
+    blocks = range(first, first + count)
+    encoder.pack_run_headers_into(buffer, around, blocks, blocks_per_piece)
     expected = b"".join(
-        struct.pack(">IBII", 9 + length, 7, index, begin) + b"\xee" * length
-        for index, begin, length in blocks
+        struct.pack(">IBII", 9 + BLOCK_LENGTH, 7, index, block * BLOCK_LENGTH)
+        + b"\xee" * BLOCK_LENGTH
+        for index, block in (divmod(number, blocks_per_piece) for number in blocks)
     )
-    assert buffer == expected + b"\xee" * behind
+    assert buffer == b"\xee" * around + expected + b"\xee" * around
 
 
 @given(u32, u32, st.integers(0, 2**32 - 10))
 def test_the_header_of_a_piece_tells_any_numbers(index: int, begin: int, length: int) -> None:
-    buffer = bytearray(encoder.PIECE_HEADER_LENGTH)
-    encoder.pack_piece_headers_into(buffer, (index,), (begin,), (length,))
-    assert struct.unpack(">IBII", buffer) == (9 + length, 7, index, begin)
+    buffer = bytearray(b"\xee" * (encoder.PIECE_HEADER_LENGTH + 2))
+    encoder.pack_piece_header_into(buffer, 1, index, begin, length)
+    assert struct.unpack(">xIBIIx", buffer) == (9 + length, 7, index, begin)
+    assert buffer[0] == buffer[-1] == 0xEE
 
 
 def test_numbers_that_do_not_fit_are_our_bug() -> None:

@@ -25,6 +25,7 @@ from engine.wire.messages import (
     Port,
     Reject,
     Request,
+    RequestRun,
     Suggest,
     Unchoke,
     Unknown,
@@ -220,22 +221,16 @@ def test_requests_are_legal_inside_a_piece_and_up_to_the_longest_block(
             protocol().received(Request(index, begin, length))
 
 
-_spans = st.tuples(
-    st.integers(0, 11),
-    st.sampled_from([0, 1, 16384, PIECE - 16384, PIECE - 1]),
-    st.sampled_from([0, 1, LAST, 16384, MAX_BLOCK_BYTES, MAX_BLOCK_BYTES + 1]),
-)
-
-
-@given(st.lists(_spans, max_size=6))
-def test_many_requests_are_legal_if_each_is(spans: list[tuple[int, int, int]]) -> None:
-    requests = [Request(*span) for span in spans]
-    legal = all(GEOMETRY.contains(*span) and span[2] <= MAX_BLOCK_BYTES for span in spans)
-    if legal:
-        protocol().check_requests(requests)
+@given(st.integers(0, 12), st.sampled_from([0, 16384, PIECE - 16384, PIECE]), st.integers(1, 50))
+def test_a_run_of_requests_is_legal_if_each_of_them_is(index: int, begin: int, count: int) -> None:
+    start = index * PIECE + begin
+    starts = range(start, start + count * 16384, 16384)
+    spans = [(at // PIECE, at % PIECE, 16384) for at in starts]
+    if begin < PIECE and all(GEOMETRY.contains(*span) for span in spans):
+        assert protocol().received(RequestRun(index, begin, count)) is True
     else:
         with pytest.raises(ProtocolError):
-            protocol().check_requests(requests)
+            protocol().received(RequestRun(index, begin, count))
 
 
 @pytest.mark.parametrize(
