@@ -34,6 +34,8 @@ class SeedwrightApp(App[int]):
     CSS_PATH = Path(__file__).with_name("styles") / "app.tcss"
     COMMANDS = {ActionCommands}  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [(0, "-slim"), (48, "-broad")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (8, "-low"), (20, "-high")]  # noqa: RUF012
 
     def __init__(self, *links: Link, theme: str = DARK.name, order: Order | None = None) -> None:
         super().__init__()

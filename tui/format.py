@@ -197,7 +197,8 @@ def excerpt(text: str, most: int) -> str:
     somebody pasted, the reason stands at the end."""
     if len(text) <= most:
         return text
-    return f"{text[: most * 2 // 3]} {ELLIPSIS} {text[-(most // 3) :]}"
+    half = max(1, most // 2)
+    return f"{text[:half]}{ELLIPSIS}{text[-half:]}"
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:

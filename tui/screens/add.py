@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
@@ -51,22 +51,25 @@ class AddScreen(Dialogue):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialogue"):
             yield Static("Add a torrent", classes="title")
-            yield Static("Path of a .torrent file, http(s) URL, or magnet link", classes="label")
-            yield Line(
-                id="source",
-                placeholder="~/Downloads/….torrent",
-                suggester=PathSuggester(".torrent"),
-                compact=True,
-            )
-            yield Static("Save in", classes="label")
-            yield Line(
-                id="save-path",
-                placeholder="the engine's own folder",
-                suggester=PathSuggester(None) if self._link.is_here else None,
-                compact=True,
-            )
-            yield Tick("Choose files first", value=True, id="choose", compact=True)
-            yield Tick("Begin at once", value=True, id="begin", compact=True)
+            with VerticalScroll(classes="fields", can_focus=False):
+                yield Static(
+                    "Path of a .torrent file, http(s) URL, or magnet link", classes="label"
+                )
+                yield Line(
+                    id="source",
+                    placeholder="~/Downloads/….torrent",
+                    suggester=PathSuggester(".torrent"),
+                    compact=True,
+                )
+                yield Static("Save in", classes="label")
+                yield Line(
+                    id="save-path",
+                    placeholder="the engine's own folder",
+                    suggester=PathSuggester(None) if self._link.is_here else None,
+                    compact=True,
+                )
+                yield Tick("Choose files first", value=True, id="choose", compact=True)
+                yield Tick("Begin at once", value=True, id="begin", compact=True)
             yield Static(classes="wrong")
             hint = "→ completes a path · Tab goes on · Space switches"
             yield Static(Content.styled(hint, "$muted"), classes="hint")

@@ -15,7 +15,8 @@ from tui.actions import Scope
 from tui.keymap import bindings
 
 _MOST_CHARS = 240
-"""Of what is wrong: the buttons below it must stay on a small screen."""
+_MOST_OF_THE_SCREEN = 0.4
+"""Of what is wrong: the line that it is about must stay on a small screen, and the buttons."""
 
 
 class Dialogue(ModalScreen[None]):
@@ -65,8 +66,11 @@ class Dialogue(ModalScreen[None]):
 
     def _say(self, wrong: str) -> None:
         line = self.query_one(".wrong", Static)
-        line.update(Content(fmt.clean(fmt.excerpt(wrong, _MOST_CHARS))))
+        most = min(_MOST_CHARS, int(self.app.size.area * _MOST_OF_THE_SCREEN))
+        line.update(Content(fmt.clean(fmt.excerpt(wrong, most))))
         line.display = bool(wrong)
+        if wrong and self.focused is not None:  # with less room, it may have left the screen
+            self.call_after_refresh(self.focused.scroll_visible, animate=False)
 
     def _confirm(self) -> None:
         self.run_worker(self._attempt(), group="confirm", exclusive=True)

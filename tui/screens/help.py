@@ -38,6 +38,8 @@ MEANINGS = {
     "error": "stopped by a problem; the overview says which",
 }
 KEY_WIDTH = 15
+NARROWEST = 20
+"""Cells for a meaning beside its sign; on a narrower screen it stands below."""
 TWO_COLUMNS_FROM = 104
 
 Entry = tuple[str, str, str]
@@ -47,12 +49,19 @@ Entry = tuple[str, str, str]
 def _section(title: str, entries: Iterable[Entry], width: int) -> list[Content]:
     lines = [Content.styled(title, "bold $accent")]
     for sign, meaning, style in entries:
-        wrapped = textwrap.wrap(meaning, max(20, width - KEY_WIDTH))
-        for number, part in enumerate(wrapped):
+        if width - KEY_WIDTH < NARROWEST:
+            lines.append(Content.styled(fmt.truncate(sign, width), style))
+            lines.extend(Content(part) for part in _wrap(meaning, width, "  "))
+            continue
+        for number, part in enumerate(_wrap(meaning, width - KEY_WIDTH)):
             lines.append(
                 Content.assemble((fmt.fit("" if number else sign, KEY_WIDTH), style), (part, ""))
             )
     return [*lines, Content()]
+
+
+def _wrap(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, max(10, width), initial_indent=indent, subsequent_indent=indent)
 
 
 def pages(width: int, *, has_fleet: bool = False, in_fleet: bool = False) -> list[list[Content]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
@@ -36,10 +36,11 @@ class LimitsScreen(Dialogue):
             title = f"Limit each of {fmt.plural(len(self._targets), 'torrent')}"
         with Vertical(classes="dialogue"):
             yield Static(Content(title), classes="title -one-line")
-            yield Static("Download", classes="label")
-            yield Input(typed(self._now[0]), id="down", placeholder="unlimited", compact=True)
-            yield Static("Upload", classes="label")
-            yield Input(typed(self._now[1]), id="up", placeholder="unlimited", compact=True)
+            with VerticalScroll(classes="fields", can_focus=False):
+                yield Static("Download", classes="label")
+                yield Input(typed(self._now[0]), id="down", placeholder="unlimited", compact=True)
+                yield Static("Upload", classes="label")
+                yield Input(typed(self._now[1]), id="up", placeholder="unlimited", compact=True)
             yield Static(classes="wrong")
             hint = "As 500K or 1.5M a second; empty = unlimited"
             yield Static(Content.styled(hint, "$muted"), classes="hint")

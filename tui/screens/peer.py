@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
@@ -27,10 +27,13 @@ class PeerScreen(Dialogue):
         whom = one if len(self._targets) == 1 else fmt.plural(len(self._targets), "torrent")
         with Vertical(classes="dialogue"):
             yield Static(Content(f"Add a peer to {whom}"), classes="title -one-line")
-            yield Static("Where it listens, HOST:PORT", classes="label")
-            yield Input(
-                id="peer", placeholder="192.0.2.7:6881, [2001:db8::7]:6881, a name", compact=True
-            )
+            with VerticalScroll(classes="fields", can_focus=False):
+                yield Static("Where it listens, HOST:PORT", classes="label")
+                yield Input(
+                    id="peer",
+                    placeholder="192.0.2.7:6881, [2001:db8::7]:6881, a name",
+                    compact=True,
+                )
             yield Static(classes="wrong")
             hint = "It is dialled now, and whenever it is lost"
             yield Static(Content.styled(hint, "$muted"), classes="hint")

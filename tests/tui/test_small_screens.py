@@ -1,0 +1,107 @@
+"""Dialogues in a terminal of a few lines: what they ask for and what is wrong must be seen."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widget import Widget
+from textual.widgets import Button, Input, OptionList
+
+from tests.fakes.fake_engine import FakeEngine
+from tests.tui.scene import Scene, scene
+from tui.screens.choose import ChooseScreen
+from tui.screens.dialogue import Dialogue
+from tui.screens.help import HelpScreen
+from tui.screens.question import STOP_THE_ENGINE, QuestionScreen
+from tui.screens.sort import SortScreen
+from tui.widgets.file_table import FileTable
+
+TINY, LOW = (20, 5), (40, 10)
+SINTEL = "Sintel – Durian Open Movie Project"
+DIALOGUES = {"a": "#source", "l": "#down", "L": "#down", "P": "#peer"}
+"""Keys that open a dialogue, and the line that has the focus then."""
+
+
+def _is_seen(shown: Scene, widget: Widget) -> bool:
+    """Its lines are all on the screen, in front."""
+    x, y, _, height = widget.region
+    return height > 0 and all(
+        shown.app.screen.region.contains(x, line)
+        and shown.app.screen.get_widget_at(x, line)[0] in (widget, *widget.walk_children())
+        for line in (y, y + height - 1)
+    )
+
+
+@pytest.mark.parametrize("size", [TINY, LOW])
+@pytest.mark.parametrize("key", DIALOGUES)
+async def test_a_dialogue_shows_its_line_and_what_is_wrong_with_it(
+    key: str, size: tuple[int, int]
+) -> None:
+    async with scene(size=size) as shown:
+        await shown.press(key)
+        screen = shown.app.screen
+        assert isinstance(screen, Dialogue)
+        line = screen.query_one(DIALOGUES[key], Input)
+        await shown.until(lambda: _is_seen(shown, line))
+        line.value = "http://[" + "no address at all " * 20
+        await shown.press("enter")
+        wrong = screen.query_one(".wrong")
+        await shown.until(lambda: wrong.display and _is_seen(shown, wrong))
+        await shown.until(lambda: _is_seen(shown, line))
+
+
+@pytest.mark.parametrize("size", [TINY, LOW])
+async def test_every_line_of_a_dialogue_comes_into_sight_with_the_focus(
+    size: tuple[int, int],
+) -> None:
+    async with scene(size=size) as shown:
+        await shown.press("a")
+        for name in ("#save-path", "#choose", "#begin"):
+            await shown.press("tab")
+            focused = shown.app.screen.query_one(name)
+            assert shown.app.focused is focused
+            await shown.until(lambda: _is_seen(shown, focused))  # noqa: B023
+
+
+@pytest.mark.parametrize("size", [TINY, LOW])
+async def test_a_question_shows_what_is_asked_and_its_answers(size: tuple[int, int]) -> None:
+    async with scene(size=size) as shown:
+        await shown.press("D")
+        screen = shown.app.screen
+        assert isinstance(screen, QuestionScreen)
+        await shown.until(lambda: _is_seen(shown, screen.query_one(".title")))
+        for button in screen.query(Button):
+            await shown.until(lambda: _is_seen(shown, button))  # noqa: B023
+        said = " ".join(shown.text())
+        assert "files?" in said
+        assert "Delete the files" in said
+        screen.dismiss(False)
+        question = QuestionScreen(STOP_THE_ENGINE)
+        await shown.app.push_screen(question)
+        await shown.says("Leave it running")
+        await shown.says("Stop the engine?")
+        assert all(_is_seen(shown, button) for button in question.query(Button))
+
+
+@pytest.mark.parametrize("size", [TINY, LOW])
+async def test_the_tree_of_files_and_the_orders_have_some_lines(size: tuple[int, int]) -> None:
+    async with scene(FakeEngine(), size=size) as shown:
+        await shown.press("s")
+        assert isinstance(shown.app.screen, SortScreen)
+        orders = shown.app.screen.query_one(OptionList)
+        await shown.until(lambda: orders.region.height >= 3 and _is_seen(shown, orders))
+        await shown.press("escape")
+        row = shown.engine.named(SINTEL).row()
+        await shown.app.push_screen(ChooseScreen(shown.main.link, row, begins=True))
+        table = shown.app.screen.query_one(FileTable)
+        await shown.until(lambda: table.row_count > 3)
+        await shown.until(lambda: table.region.height >= 3 and _is_seen(shown, table))
+        await shown.says("■ README")
+
+
+async def test_the_help_of_a_narrow_screen_has_its_keys_above_their_meaning() -> None:
+    async with scene(size=LOW) as shown:
+        await shown.press("question_mark")
+        assert isinstance(shown.app.screen, HelpScreen)
+        await shown.says("Add a torrent by its file, its")
+        lines = [line.strip(" ▌▁") for line in shown.text()]
+        assert lines[lines.index("a") + 1] == "Add a torrent by its file, its"
