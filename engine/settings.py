@@ -113,7 +113,16 @@ _DEFAULTS: dict[str, Any] = {
 ENGINES = "engines"
 """The section whose keys are names that people give: engines, and where each is reached."""
 _ENGINE_NAME = re.compile(r"\w[\w.-]{0,31}")
-_BY_VARIABLE = {f"{ENVIRONMENT_PREFIX}{key.upper().replace('.', '_')}": key for key in KINDS}
+SEE_ALL = " (`seedwright config` lists all there are)"
+_NEAR = 0.8
+"""How alike two keys of different sections are, of 1, if one was mistyped for the other."""
+
+
+def _variable(key: str) -> str:
+    return f"{ENVIRONMENT_PREFIX}{key.upper().replace('.', '_')}"
+
+
+_BY_VARIABLE = {_variable(key): key for key in KINDS}
 
 
 def merge(
@@ -181,7 +190,7 @@ def check(key: str, value: object, origin: Origin | None) -> Any:
         where = f"{origin}: " if origin else ""
         if key.startswith(f"{ENGINES}."):
             raise SettingsError(f"{where}{key}: a name is a word of at most 32 letters and digits")
-        raise SettingsError(f"{where}there is no setting {key!r}{guess(key, KINDS)}")
+        raise SettingsError(f"{where}there is no setting {key!r}{guess(key, KINDS, SEE_ALL)}")
     try:
         return parse_setting(kind, value)
     except ValueError as error:
@@ -238,8 +247,14 @@ def _from_environment(environ: Mapping[str, str], secrets: Mapping[str, str]) ->
         if key is not None:
             yield key, value, Origin(Layer.ENVIRONMENT, variable)
         elif (plain := _of_secret(variable)) is None:
-            meant = guess(variable, _BY_VARIABLE)
-            raise SettingsError(f"environment: there is no setting {variable}{meant}")
+            section, _, name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+            near = _nearest(f"{section}.{name}" if name else section, KINDS)
+            meant = (
+                f"did you mean {_variable(near)}?"
+                if near
+                else "without it, `seedwright config` lists all there are"
+            )
+            raise SettingsError(f"environment: there is no setting {variable} ({meant})")
         elif plain in environ:
             raise SettingsError(f"environment: {plain} and {variable} are both set")
         elif variable in secrets:
@@ -251,7 +266,23 @@ def _from_flags(overrides: Sequence[Override]) -> Iterator[_Given]:
         yield override.key, override.value, Origin(Layer.FLAG, override.flag)
 
 
-def guess(unknown: str, known: Iterable[str]) -> str:
-    """What may have been meant, in brackets; empty if nothing is near."""
-    close = difflib.get_close_matches(unknown, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+def guess(unknown: str, known: Iterable[str], otherwise: str = "") -> str:
+    """What may have been meant, in brackets; `otherwise` if nothing is near."""
+    near = _nearest(unknown, known)
+    return f" (did you mean {near}?)" if near else otherwise
+
+
+def _nearest(unknown: str, known: Iterable[str]) -> str:
+    """The key or section that was mistyped, or lacks its section; empty if none is near. Keys of
+    one section begin alike: only what follows counts for them."""
+    keys = tuple(known)
+    section, dot, name = unknown.partition(".")
+    beside = [
+        key.removeprefix(section + dot) for key in keys if dot and key.startswith(f"{section}.")
+    ]
+    if close := difflib.get_close_matches(name, beside, n=1):
+        return f"{section}.{close[0]}"
+    if close := difflib.get_close_matches(unknown, keys, n=1, cutoff=_NEAR):
+        return close[0]
+    bare = unknown.replace(".", "_")
+    return next((key for key in keys if key.partition(".")[2] == bare), "")

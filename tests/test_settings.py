@@ -141,6 +141,36 @@ def test_mistakes_are_named_with_their_source(given_: dict, words: tuple[str, ..
     assert "\n" not in text
 
 
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("TRANSFER_UPLIMIT", "did you mean SEEDWRIGHT_TRANSFER_UP_LIMIT?"),
+        ("TRANSFERUP_LIMIT", "did you mean SEEDWRIGHT_TRANSFER_UP_LIMIT?"),
+        ("UP_LIMIT", "did you mean SEEDWRIGHT_TRANSFER_UP_LIMIT?"),
+        ("PROXY", "did you mean SEEDWRIGHT_NETWORK_PROXY?"),
+        ("TRACKER_MIN_INTERVAL_S", "did you mean SEEDWRIGHT_TRACKERS_MIN_INTERVAL_S?"),
+        *((far, "lists all") for far in ("X", "PROFILE", "NETWORK", "NETWORK_FOO", "DEBUG")),
+    ],
+)
+def test_only_what_is_near_to_an_unknown_variable_is_suggested(variable: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        merge(environ={f"SEEDWRIGHT_{variable}": "1"})
+    assert said in str(caught.value)
+    assert ("mean" in said) == ("mean" in str(caught.value))
+
+
+def test_only_what_is_near_to_an_unknown_key_is_suggested() -> None:
+    def said(key: str) -> str:
+        with pytest.raises(SettingsError) as caught:
+            merge(overrides=[Override(key, "1")])
+        return str(caught.value)
+
+    assert "did you mean transfer.up_limit?" in said("transfer.up_limt")
+    assert "did you mean transfer.up_limit?" in said("up_limit")
+    for far in ("network.foo", "no.such", "limit"):
+        assert said(far).endswith("(`seedwright config` lists all there are)")
+
+
 def test_a_wrong_value_is_told_even_when_a_stronger_one_hides_it() -> None:
     with pytest.raises(SettingsError, match=r"c\.toml"):
         merge(

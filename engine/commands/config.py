@@ -26,7 +26,7 @@ from engine.network_kinds import (
     Servers,
 )
 from engine.setting_kinds import FileOrUrl, OptionalPlace, Rate, Switch, Whole, tell_setting
-from engine.settings import KINDS, Effective, Layer, Origin, check, guess, kind_of
+from engine.settings import KINDS, SEE_ALL, Effective, Layer, Origin, check, guess, kind_of
 
 COLOURS = {
     Layer.DEFAULT: "bright_black",
@@ -183,7 +183,7 @@ def get_value(ctx: click.Context, key: str) -> None:
     """Print the value of a setting, wherever it comes from."""
     values = {name: value for name, value, _ in _effective(ctx.meta["config_path"]).rows()}
     if key not in values:
-        raise SettingsError(f"there is no setting {key!r}{guess(key, values)}")
+        raise SettingsError(f"there is no setting {key!r}{guess(key, values, SEE_ALL)}")
     place = _STANDARD_PLACES.get(key)
     say(values[key] or (str(place(os.environ)) if place else ""))
 
@@ -195,7 +195,7 @@ def unset_value(ctx: click.Context, key: str) -> None:
     """Take a setting out of the configuration file: the default holds again."""
     path = _path(ctx)
     if kind_of(key) is None:
-        raise SettingsError(f"there is no setting {key!r}{guess(key, KINDS)}")
+        raise SettingsError(f"there is no setting {key!r}{guess(key, KINDS, SEE_ALL)}")
     asyncio.run(change_config(path, {key: None}))
     say(f"{key} is no longer in {path}")
 
