@@ -352,7 +352,7 @@ class _Translating:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, OSError):
-            doing = f"{self._doing} {self._folder.full_path(self._path)}"
+            doing = f"{self._doing} {self._folder.culprit(self._path, error)}"
             raise StorageError.from_os_error(error, doing) from error
 
 

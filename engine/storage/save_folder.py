@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pathlib
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,16 @@ class SaveFolder:
 
     def full_path(self, path: Path) -> str:
         return os.path.join(self.path, *path)
+
+    def culprit(self, path: Path, error: OSError) -> str:
+        """Return the whole path of what an error is about: of the file itself, or of what leads
+        there and is no folder, or one that may not be entered. Costs a look at each."""
+        whole = self.full_path(path)
+        if error.errno in (errno.ENOTDIR, errno.EACCES):
+            for above in reversed(pathlib.Path(whole).parents):
+                if above.exists() and not (above.is_dir() and os.access(above, os.X_OK)):
+                    return str(above)
+        return whole
 
     def open_file(self, path: Path, *, writable: bool, mode: int = 0o666) -> int:
         """Open a regular file; for writing it and its folders are made if they are missing."""

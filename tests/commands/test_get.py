@@ -144,3 +144,12 @@ def test_a_folder_that_cannot_be_written_is_the_storages_fault(rig: Rig, content
     (rig.home / "taken").write_text("a file")
     done = rig.run("get", content.torrent, "-o", rig.home / "taken")
     assert done.is_error(5, "taken")
+
+
+@pytest.mark.parametrize("below", ["", "sub/deeper"])
+def test_a_file_in_the_way_of_the_folder_is_named(rig: Rig, content: Content, below: str) -> None:
+    file = rig.home / "FILE"
+    file.write_bytes(b"mine")
+    refused = rig.run("get", content.torrent, "-o", file / below)
+    assert refused.is_error(5, f" {file}: a file stands where a folder should be")
+    assert file.read_bytes() == b"mine"

@@ -296,7 +296,9 @@ def test_a_file_where_a_folder_should_be(files: TorrentFiles) -> None:
     files.root.mkdir()
     (files.root / "t").write_bytes(b"mine")
     for call in (files.prepare, lambda: files.write(0, [bytearray(1)])):
-        with pytest.raises(StorageMissingError, match="a file stands where a folder should be"):
+        with pytest.raises(
+            StorageMissingError, match=r"/t: a file stands where a folder should be"
+        ):
             call()
     files.delete()
     assert (files.root / "t").read_bytes() == b"mine"
