@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
 from textual.events import Paste
 from textual.widgets import Button, Checkbox, Input, Static
 
@@ -12,7 +14,7 @@ from engine.core.metainfo import Metainfo
 from tests.fakes.fake_engine import FakeEngine
 from tests.fakes.fake_torrent import FakeTorrent
 from tests.tui.scene import scene
-from tui.screens.add import LONGEST, AddScreen
+from tui.screens.add import LONGEST, AddScreen, Line
 
 DEBIAN = "debian-13.1.0-amd64-DVD-1.iso"
 
@@ -165,3 +167,13 @@ async def test_what_cannot_be_added_is_said_where_it_was_typed() -> None:
             assert isinstance(shown.app.screen, AddScreen)
         await shown.press("escape")
         assert not isinstance(shown.app.screen, AddScreen)
+
+
+@given(st.text(st.sampled_from("ab/ \t日本é́\x1b🇩🇪"), max_size=12) | st.text(max_size=12))
+def test_a_line_counts_cells_as_textual_does(text: str) -> None:
+    ours, theirs = Line(), Input()
+    ours.set_reactive(Input.value, text)
+    theirs.set_reactive(Input.value, text)
+    assert ours.content_width == theirs.content_width
+    for position in range(len(text) + 1):
+        assert ours._position_to_cell(position) == theirs._position_to_cell(position)

@@ -28,10 +28,25 @@ class Line(Input):
         super().__init__(max_length=LONGEST, **options)
         self._has_told = False
 
+    @property
+    def content_width(self) -> int:
+        value = self.value
+        return len(value) + 1 if _is_plain(value) else super().content_width
+
+    def _position_to_cell(self, position: int) -> int:
+        # Textual looks for tabs and wide characters in all of the line, twice for each key.
+        value = self.value
+        return position if _is_plain(value) else super()._position_to_cell(position)
+
     def restricted(self) -> None:
         if not self._has_told:
             self._has_told = True
             self.app.notify(f"No path or link is longer than {LONGEST:,} characters", markup=False)
+
+
+def _is_plain(text: str) -> bool:
+    """Each character is a cell wide."""
+    return bool(text) and text.isascii() and text.isprintable()
 
 
 class AddScreen(Dialogue):
