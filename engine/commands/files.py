@@ -39,8 +39,7 @@ MIXED: Final = "mixed"
 )
 @options.together(
     torrent_argument,
-    *options.file_options,
-    options.normal_option,
+    *options.rechoice_options,
     options.engine_option,
     options.json_option,
 )

@@ -159,39 +159,32 @@ listen_option: Decorator[Any] = option(
     panel="Network",
 )
 
-only_option: Decorator[Any] = option(
-    "--only",
-    multiple=True,
-    metavar="FILES",
-    default_text="all",
-    help="Fetch these files and skip all others.",
-    panel="Files",
+
+def _choice(name: str, does: str, default_text: str) -> Decorator[Any]:
+    return option(
+        name,
+        multiple=True,
+        metavar="FILES",
+        default_text=default_text,
+        help=does,
+        panel="Files",
+    )
+
+
+_ONLY: Final = ("--only", "Fetch these files and skip all others.")
+_SKIP: Final = ("--skip", "Do not fetch these files.")
+_HIGH: Final = ("--high", "Fetch these files before the others.")
+_NORMAL: Final = ("--normal", "Fetch these files, like the others.")
+file_options: tuple[Decorator[Any], ...] = (
+    _choice(*_ONLY, "all"),
+    _choice(*_SKIP, "none"),
+    _choice(*_HIGH, "none"),
 )
-skip_option: Decorator[Any] = option(
-    "--skip",
-    multiple=True,
-    metavar="FILES",
-    default_text="none",
-    help="Do not fetch these files.",
-    panel="Files",
+"""What is wanted of a torrent that is new."""
+rechoice_options: tuple[Decorator[Any], ...] = tuple(
+    _choice(*each, "as it is") for each in (_ONLY, _SKIP, _HIGH, _NORMAL)
 )
-high_option: Decorator[Any] = option(
-    "--high",
-    multiple=True,
-    metavar="FILES",
-    default_text="none",
-    help="Fetch these files before the others.",
-    panel="Files",
-)
-normal_option: Decorator[Any] = option(
-    "--normal",
-    multiple=True,
-    metavar="FILES",
-    default_text="none",
-    help="Fetch these files, like the others.",
-    panel="Files",
-)
-file_options: tuple[Decorator[Any], ...] = (only_option, skip_option, high_option)
+"""What is wanted of one that is there."""
 
 
 interface_option: Decorator[Any] = option(

@@ -120,3 +120,8 @@ def test_the_tree_has_the_sums_of_its_folders() -> None:
     assert alone.text == "alone.iso"
     deep = "/".join(map(str, range(3000)))
     assert sum(1 for _ in tree([FileRow(path=deep, size=1, have=0)])) == 3000
+
+
+def test_the_help_says_that_a_choice_stays_where_none_is_made(run: Run) -> None:
+    assert run("files", "--help").out.count("[default: as it is]") == 4
+    assert "[default: all]" in run("get", "--help").out
