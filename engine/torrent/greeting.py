@@ -51,6 +51,7 @@ class Greeting:
     def call(self, info_hash: InfoHash) -> None:
         """Speak first: we dialled for this torrent. Must be called before the connection starts."""
         self._say(info_hash)
+        self._connection.flush()
 
     def called(self) -> None:
         """Know that our handshake was sent already. Must be called before the connection starts."""
@@ -62,7 +63,6 @@ class Greeting:
         if handshake is None:
             raise PeerError(f"{self._connection.remote} asked for {info_hash}, which is not here")
         self._connection.write(handshake)
-        self._connection.flush()
 
     def on_data(self, data: memoryview) -> None:
         self._received += data
@@ -70,10 +70,16 @@ class Greeting:
         check_beginning(received)
         if len(received) >= INFO_HASH_END and not self._is_answered:
             self._say(InfoHash(bytes(received[28:INFO_HASH_END])))
+            if len(received) < HANDSHAKE_LENGTH:
+                self._connection.flush()  # else it leaves with what is said next, in one packet
         if len(received) >= HANDSHAKE_LENGTH and not self._connection.is_closed:
             self._timer.cancel()
             handshake = Handshake.decode(bytes(received[:HANDSHAKE_LENGTH]))
-            self._greeted(self._connection, handshake, bytes(received[HANDSHAKE_LENGTH:]))
+            try:
+                self._greeted(self._connection, handshake, bytes(received[HANDSHAKE_LENGTH:]))
+            except PeerError:
+                self._connection.flush()  # they should know whom they reached
+                raise
 
     def on_writable(self) -> None:
         """Nothing more to say before they answer."""

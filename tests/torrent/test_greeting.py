@@ -92,12 +92,13 @@ def test_it_does_not_matter_how_the_bytes_are_cut() -> None:
 
     async def meet(cuts: list[int]) -> Host:
         host = Host()
-        async with _meeting(host) as (_, greeting, far):
+        async with _meeting(host) as (connection, greeting, far):
             data = THEIRS + rest
             edges = [0, *sorted(cuts), len(data)]
             for start, end in itertools.pairwise(edges):
                 if end > start and not host.greeted:
                     greeting.on_data(memoryview(data)[start:end])
+            connection.flush()
             assert far.recv(100) == OURS
         return host
 
@@ -122,6 +123,35 @@ async def test_who_calls_speaks_first(monkeypatch: pytest.MonkeyPatch) -> None:
         await host.until_over()
         assert host.greeted == [(Handshake.decode(THEIRS), b"")]
         assert host.asked == [HASH]  # once: the answer is not answered
+
+
+async def test_our_answer_leaves_with_what_is_said_next() -> None:
+    class Talker(Host):
+        def on_greeted(self, connection: PeerConnection, handshake: Handshake, rest: bytes) -> None:
+            assert not connection.bytes_sent
+            connection.write(b"and more")
+            super().on_greeted(connection, handshake, rest)
+
+    host = Talker()
+    loop = asyncio.get_running_loop()
+    async with _meeting(host) as (_, _, far):
+        await loop.sock_sendall(far, THEIRS)
+        await host.until_over()
+        assert await loop.sock_recv(far, 100) == OURS + b"and more"
+
+
+async def test_who_is_not_wanted_learns_whom_it_reached() -> None:
+    class Full(Host):
+        def on_greeted(self, connection: PeerConnection, handshake: Handshake, rest: bytes) -> None:
+            raise PeerError("all places are taken")
+
+    host = Full()
+    loop = asyncio.get_running_loop()
+    async with _meeting(host) as (_, _, far):
+        await loop.sock_sendall(far, THEIRS)
+        await host.until_over()
+        assert await loop.sock_recv(far, 100) == OURS
+        assert host.failed
 
 
 async def test_a_torrent_we_do_not_have_gets_no_answer() -> None:
