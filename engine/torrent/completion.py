@@ -121,7 +121,7 @@ class Completion:
 
     def tell_haves(self) -> None:
         """Tell all peers about the pieces of this turn of the loop, in one write each; those who
-        can do nothing with it hear of them with the next ones, or within a second."""
+        can do nothing with it hear of them with the next ones, or within seconds."""
         if not self._announce:
             return
         indexes, self._announce = self._announce, []

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from engine.torrent.live import LiveTorrent
 
 _KEEP_ALIVE_S = 100.0
+LATE_HAVES_S = 3.0
+"""Between two times that a peer hears of pieces of which it can do nothing: in a crowd that is most
+of all packets, and of what the cores do. A seed hears at once who passes on what it sends."""
 _MAX_UNSENT_BYTES = 4 * 1024 * 1024
 _MAX_UNSENT_MESSAGES = 16 * 1024
 """Beyond what the kernel holds: far more than a batch of blocks, and a have for every piece that
@@ -92,6 +95,7 @@ class Peer:
         "spoke_at",
         "swarm",
         "telling",
+        "told_at",
         "unchoked_at",
         "up",
         "uploads",
@@ -162,6 +166,8 @@ class Peer:
         """It passes nothing on of what we seed."""
         self.late_haves: list[int] = []
         """Pieces that we have and have not told them of yet."""
+        self.told_at = now
+        """When they last heard of pieces."""
         self.is_snubbed = False
         self.is_slow = False
         """It sends much less than the others do."""
@@ -260,11 +266,12 @@ class Peer:
     def take_late_haves(self) -> bytes:
         """Return the messages that are still to be sent, for the caller to do it."""
         indexes, self.late_haves = self.late_haves, []
+        self.told_at = self.swarm.now()
         return encoder.haves(indexes)
 
     def keep_alive(self, now: float) -> None:
         """Once a second: say what may not wait for longer."""
-        if self.late_haves:
+        if self.late_haves and (self.pieces.is_full or now - self.told_at >= LATE_HAVES_S):
             self.send(self.take_late_haves())
         if now - self.spoke_at > _KEEP_ALIVE_S:
             self.send(encoder.keep_alive())

@@ -41,7 +41,7 @@ async def test_small_pieces_that_come_together_are_told_together(tmp_path: Path)
 
 
 async def test_who_can_do_nothing_with_a_piece_hears_of_it_all_the_same(tmp_path: Path) -> None:
-    """With the unchoke at the latest, or after a second."""
+    """With the unchoke at the latest, or after some seconds."""
     async with one_torrent(tmp_path, content=SMALL) as one:
         giver = await one.visitor(0, has=ALL)
         choked = await one.visitor(1, has=bytes(COUNT // 8))

@@ -13,10 +13,11 @@ from engine.core.compact import Endpoint
 from engine.swarm.peer_list import PeerList, PeerSource
 from engine.torrent import peers as peers_module
 from engine.torrent.facilities import Limits
+from engine.torrent.peer import LATE_HAVES_S
 from tests.end_to_end.rig import endpoint_of
 from tests.fakes import scripted_peer as wire
 from tests.fakes.scripted_peer import ScriptedPeer, listening
-from tests.torrent.one_torrent import OneTorrent, one_torrent
+from tests.torrent.one_torrent import ALL, OneTorrent, one_torrent
 
 NAMED = b"-XX0000-" + bytes([7]) * 12
 
@@ -166,6 +167,22 @@ async def test_whoever_was_quiet_for_long_is_told_that_we_live(tmp_path: Path) -
         one.known().keep_alive(now + 50)
         one.known().keep_alive(now + 101)
         assert await visitor.read(4) == bytes(4)
+
+
+async def test_what_a_peer_can_do_nothing_with_it_hears_of_together(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path) as one:
+        visitor, seed = await one.visitor(0), await one.visitor(1, has=ALL)
+        await one.until(lambda: one.known(1).pieces.is_full)
+        now = one.live.now()
+        for number, piece in enumerate((3, 5)):
+            peer = one.known(number)
+            peer.told_at = now
+            peer.late_haves.append(piece)
+            peer.keep_alive(now + LATE_HAVES_S / 3)
+        assert (await seed.until(wire.HAVE)).numbers == (5,)
+        one.known(0).late_haves.append(4)
+        one.known(0).keep_alive(now + LATE_HAVES_S)
+        assert [(await visitor.until(wire.HAVE)).numbers[0] for _ in range(2)] == [3, 4]
 
 
 async def test_closing_ends_those_who_are_dialled_greeted_and_connected(tmp_path: Path) -> None:
