@@ -16,7 +16,7 @@ from engine.net.connection import Transport
 from engine.swarm.hole_punching import Acquaintance, Introductions, Party, Refusal, introduce
 from engine.wire import encoder, ut_holepunch
 from engine.wire.ut_holepunch import ErrorCode, HolepunchMessage, Kind
-from engine.wire.ut_pex import PexFlags, PexMessage
+from engine.wire.ut_pex import PexMessage
 
 if TYPE_CHECKING:
     from engine.torrent.live import LiveTorrent
@@ -43,7 +43,7 @@ class HolePunching:
     def on_told(self, peer: Peer, message: PexMessage) -> None:
         """A peer told us whom it is connected to."""
         if peer.acquaintance is not None:
-            able = (each.endpoint for each in message.added if each.flags & PexFlags.HOLEPUNCH)
+            able = (each.endpoint for each in message.added if each.punches)
             peer.acquaintance.told(able, message.dropped)
 
     def on_unreachable(self, address: Endpoint) -> None:

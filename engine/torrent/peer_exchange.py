@@ -107,10 +107,12 @@ def believed(
 ) -> list[PexPeer]:
     """Return what to learn from a message of the peer at `teller`."""
     own_port = facilities.listen_port()
+    # In a crowd nearly all are known: that is asked first, and costs least.
     added = {
         address: flags
         for address, flags in message.added
-        if not (address.port == own_port and facilities.is_own_host(address.host))
+        if address not in known
+        and not (address.port == own_port and facilities.is_own_host(address.host))
     }
     return [
         PexPeer(address, added[address]) for address in hearing.believe(added, teller.host, known)

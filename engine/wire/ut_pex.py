@@ -7,6 +7,7 @@ port; whether it is to be believed is not known here.
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntFlag
@@ -36,12 +37,18 @@ class PexFlags(IntFlag):
 
 _NO_FLAGS = PexFlags(0)
 _ALL_FLAGS = sum(PexFlags)
+_HOLEPUNCH = int(PexFlags.HOLEPUNCH)
 _FLAGS = [PexFlags(value) for value in range(_ALL_FLAGS + 1)]
 
 
 class PexPeer(NamedTuple):
     endpoint: Endpoint
     flags: PexFlags = _NO_FLAGS
+
+    @property
+    def punches(self) -> bool:
+        """It speaks hole punching; asked of each whom a crowd tells of, hence by plain numbers."""
+        return bool(int.__and__(self.flags, _HOLEPUNCH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +107,8 @@ def _unpack(data: bytes, family: int, width: int) -> Iterator[tuple[int, Endpoin
     step = width + 2
     if len(data) % step:
         raise ProtocolError(f"{NAME}: addresses of {len(data)} bytes, not a multiple of {step}")
-    for at in range(0, len(data), step):
-        port = int.from_bytes(data[at + width : at + step], "big")
+    # Of IPv4 that is the canonical text; a crowd tells each other of everybody at once.
+    make = Endpoint if family == socket.AF_INET else endpoint
+    for number, (packed, port) in enumerate(struct.iter_unpack(f"!{width}sH", data)):
         if port:
-            host = socket.inet_ntop(family, data[at : at + width])
-            # Of IPv4 that is the canonical text; a crowd tells each other of everybody at once.
-            is_canonical = family == socket.AF_INET
-            yield at // step, Endpoint(host, port) if is_canonical else endpoint(host, port)
+            yield number, make(socket.inet_ntop(family, packed), port)
