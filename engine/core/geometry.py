@@ -6,8 +6,23 @@ blocks of BLOCK_LENGTH, the unit of a request (BEP 3).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TypeAlias
+
 BLOCK_LENGTH = 16 * 1024
 """Bytes asked for in one request; larger ones are dropped by most clients."""
+
+Span: TypeAlias = tuple[int, int, int]
+"""(piece index, begin in bytes, length in bytes): one block of a piece, or some in a row."""
+
+
+def cut_into_blocks(spans: Iterable[Span]) -> list[Span]:
+    """Cut spans, which begin where a block does, into their blocks."""
+    return [
+        (index, at, min(BLOCK_LENGTH, begin + length - at))
+        for index, begin, length in spans
+        for at in range(begin, begin + length, BLOCK_LENGTH)
+    ]
 
 
 class Geometry:

@@ -7,13 +7,11 @@ in the end game perhaps a second one) and received (a source). It knows nothing 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
-from engine.core.geometry import BLOCK_LENGTH, Geometry
+from engine.core.geometry import BLOCK_LENGTH, Geometry, Span
 
 PeerT = TypeVar("PeerT")
-Request: TypeAlias = tuple[int, int, int]
-"""(piece index, begin in bytes, length in bytes), as in BEP 3's request message."""
 
 
 class Receipt(Generic[PeerT]):
@@ -92,28 +90,30 @@ class PartialPiece(Generic[PeerT]):
         whole = BLOCK_LENGTH if block < self.last_block else self.last_length
         return block if length == whole else None
 
-    def take(self, peer: PeerT, count: int, picked: list[Request]) -> None:
-        """Mark up to `count` free blocks as requested by this peer and append them to `picked`."""
+    def take(self, peer: PeerT, count: int, picked: list[Span]) -> int:
+        """Mark up to `count` free blocks as requested by this peer and append them to `picked`, new
+        ones as one span; returns how many they are. HOT."""
         self.askers.add(peer)
-        index, requesters, returned = self.index, self.requesters, self.returned
-        while returned and count > 0:
+        requesters, returned = self.requesters, self.returned
+        taken = 0
+        while returned and taken < count:
             block = returned.pop()
             requesters[block] = peer
-            picked.append((index, block * BLOCK_LENGTH, self._length_of(block)))
-            count -= 1
+            picked.append((self.index, block * BLOCK_LENGTH, self._length_of(block)))
+            taken += 1
         first = self.fresh
-        end = min(first + count, self.block_count)
-        if end <= first:
-            return
-        self.fresh = end
-        requesters[first:end] = [peer] * (end - first)
-        begins = range(first * BLOCK_LENGTH, end * BLOCK_LENGTH, BLOCK_LENGTH)
-        picked += [(index, begin, BLOCK_LENGTH) for begin in begins]
-        if end == self.block_count:
-            picked[-1] = (index, self.last_block * BLOCK_LENGTH, self.last_length)
+        fresh = min(count - taken, self.block_count - first)
+        if fresh > 0:
+            self.fresh = end = first + fresh
+            requesters[first:end] = [peer] * fresh
+            begin = first * BLOCK_LENGTH
+            picked.append((self.index, begin, min(end * BLOCK_LENGTH, self.length) - begin))
+            taken += fresh
+        return taken
 
-    def take_requested(self, peer: PeerT, count: int, picked: list[Request]) -> None:
-        """End game: join up to `count` blocks that another single peer was asked for.
+    def take_requested(self, peer: PeerT, count: int, picked: list[Span]) -> int:
+        """End game: join up to `count` blocks that another single peer was asked for; returns how
+        many they are.
 
         From the last block down: that is what the other peer will send last, so the two meet in
         the middle and little arrives twice. Nobody joins a solo piece: a corrupter who is quick
@@ -121,7 +121,7 @@ class PartialPiece(Generic[PeerT]):
         """
         seconds, taken = self.seconds, 0
         if self.is_solo or self.askers == {peer}:
-            return
+            return 0
         for block in range(self.last_block, -1, -1):
             if taken == count:
                 break
@@ -132,6 +132,7 @@ class PartialPiece(Generic[PeerT]):
                 taken += 1
         if taken:
             self.askers.add(peer)
+        return taken
 
     def release(self, block: int, peer: PeerT) -> bool:
         """Forget that this peer was asked for a block; True if the block is free again by it."""
@@ -218,7 +219,7 @@ class PartialPiece(Generic[PeerT]):
             else:
                 self.returned.append(block)
 
-    def outstanding(self) -> Iterator[tuple[PeerT, Request]]:
+    def outstanding(self) -> Iterator[tuple[PeerT, Span]]:
         """Yield who is asked for what."""
         for block in range(self.fresh):
             for peer in (self.requesters[block], self.seconds.get(block)):

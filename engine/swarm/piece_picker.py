@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from engine.core.bitfield import Bitfield
-from engine.core.geometry import BLOCK_LENGTH, Geometry
+from engine.core.geometry import BLOCK_LENGTH, Geometry, Span
 from engine.swarm.extents import Extents
-from engine.swarm.partial_pieces import PartialPiece, Receipt, Request
+from engine.swarm.partial_pieces import PartialPiece, Receipt
 from engine.swarm.peer_pieces import PeerPieces
 
 if TYPE_CHECKING:
@@ -141,22 +141,22 @@ class PiecePicker(Generic[PeerT]):
         *,
         allowed: Collection[int] | None = None,
         slow: bool = False,
-    ) -> list[Request]:
-        """Choose up to `count` blocks to ask this peer for, and mark them as requested by it.
+    ) -> list[Span]:
+        """Choose up to `count` blocks, as spans, to ask this peer for, and mark them as requested.
 
         `pieces` is what the peer has. `allowed` limits the choice to these pieces (BEP 6, while the
         peer chokes us). A `slow` peer keeps out of the pieces that others work on as long as it can
         have one of its own, since it would hold them up.
         """
-        picked: list[Request] = []
+        picked: list[Span] = []
         if count <= 0 or not pieces.count:
             return picked
         alone = slow or self._prefers_new(pieces)
         if self._open:
-            self._pick_begun(peer, pieces, count, allowed, picked, alone=alone)
-        if len(picked) < count and self._unbegun:
-            self._pick_unbegun(peer, pieces, count, allowed, picked)
-        if alone and len(picked) < count and self._open:
+            count -= self._pick_begun(peer, pieces, count, allowed, picked, alone=alone)
+        if count and self._unbegun:
+            count -= self._pick_unbegun(peer, pieces, count, allowed, picked)
+        if alone and count and self._open:
             self._pick_begun(peer, pieces, count, allowed, picked, alone=False)
         if not picked and self.is_end_game:
             self._pick_requested(peer, pieces, count, allowed, picked)
@@ -174,11 +174,12 @@ class PiecePicker(Generic[PeerT]):
         pieces: Bitfield,
         count: int,
         allowed: Allowed,
-        picked: list[Request],
+        picked: list[Span],
         *,
         alone: bool,
-    ) -> None:
-        """Take free blocks of begun pieces: this peer's own first. `alone`: not those of others."""
+    ) -> int:
+        """Take free blocks of begun pieces, this peer's own first; returns how many. `alone`: not
+        those of others."""
         others: list[PartialPiece[PeerT]] = []
         usable: list[PartialPiece[PeerT]] = []
         for index, partial in self._open.items():
@@ -188,55 +189,64 @@ class PiecePicker(Generic[PeerT]):
                 elif not (alone or partial.is_solo) or not partial.requested_count:
                     others.append(partial)
         usable += others
+        taken = 0
         for partial in usable:
-            partial.take(peer, count - len(picked), picked)
+            taken += partial.take(peer, count - taken, picked)
             if not partial.free_count:
                 del self._open[partial.index]
-            if len(picked) >= count:
-                return
+            if taken >= count:
+                break
+        return taken
 
     def _pick_unbegun(
-        self, peer: PeerT, pieces: Bitfield, count: int, allowed: Allowed, picked: list[Request]
-    ) -> None:
+        self, peer: PeerT, pieces: Bitfield, count: int, allowed: Allowed, picked: list[Span]
+    ) -> int:
+        """Begin pieces, the rarest first; returns how many blocks were taken of them."""
         candidates = self._unbegun & self.peers.mask_of(peer, pieces)
         if allowed is not None:
             candidates &= self._masks.of_indexes(allowed)
+        taken = 0
         while candidates:
             tier = candidates & self._urgent or candidates
             if self.have.count >= RANDOM_FIRST_PIECES:
                 tier = self.availability.rarest(tier)
             while tier:
                 run = self._extents.choose(tier, self._rng)
-                begun = self._begin_run(peer, run, count, picked)
-                self._extents.begun(run.start + begun)
-                mask = self._masks.of_run(run.start, begun)
+                begun = self._may_begin(run, count - taken)
+                taken += self._begin(peer, begun, count - taken, picked)
+                self._extents.begun(begun.stop)
+                mask = self._masks.of_run(begun.start, len(begun))
                 self._unbegun ^= mask
-                if begun < len(run) or len(picked) >= count:
-                    return
+                if len(begun) < len(run) or taken >= count:
+                    return taken
                 tier ^= mask
                 candidates ^= mask
+        return taken
 
-    def _begin_run(self, peer: PeerT, indexes: range, count: int, picked: list[Request]) -> int:
-        """Begin one after the other, as many as are wanted and allowed; returns how many."""
+    def _may_begin(self, indexes: range, count: int) -> range:
+        """The first of these pieces: as many as `count` blocks need and there is leave for."""
         # The torrent's last piece may have fewer blocks, but nothing follows it.
-        indexes = indexes[: -((len(picked) - count) // self.geometry.blocks_per_piece)]
-        indexes = indexes[: self._can_begin(indexes)]
+        indexes = indexes[: -(-count // self.geometry.blocks_per_piece)]
+        return indexes[: self._can_begin(indexes)]
+
+    def _begin(self, peer: PeerT, indexes: range, count: int, picked: list[Span]) -> int:
+        taken = 0
         for index in indexes:
             is_solo = index in self._suspects
             partial = self._begun[index] = PartialPiece(self.geometry, index, is_solo=is_solo)
-            partial.take(peer, count - len(picked), picked)
+            taken += partial.take(peer, count - taken, picked)
             if partial.free_count:
                 self._open[index] = partial
-        return len(indexes)
+        return taken
 
     def _pick_requested(
-        self, peer: PeerT, pieces: Bitfield, count: int, allowed: Allowed, picked: list[Request]
+        self, peer: PeerT, pieces: Bitfield, count: int, allowed: Allowed, picked: list[Span]
     ) -> None:
         """End game: ask a second peer for what was asked of one, the youngest piece first."""
         for index, partial in reversed(self._begun.items()):
             if pieces[index] and (allowed is None or index in allowed):
-                partial.take_requested(peer, count - len(picked), picked)
-                if len(picked) >= count:
+                count -= partial.take_requested(peer, count, picked)
+                if not count:
                     return
 
     # ── blocks ────────────────────────────────────────────────────────────────────────────────────
@@ -293,7 +303,7 @@ class PiecePicker(Generic[PeerT]):
         self._open[index] = partial
         return True
 
-    def release(self, peer: PeerT, requests: Iterable[Request]) -> None:
+    def release(self, peer: PeerT, requests: Iterable[Span]) -> None:
         """Free requests that this peer will not serve: rejected, timed out, or it choked us."""
         for index, begin, _ in requests:
             partial = self._begun.get(index)
@@ -341,7 +351,7 @@ class PiecePicker(Generic[PeerT]):
         self.piece_dropped(index)
         return [source for source in sources if source is not None]
 
-    def piece_dropped(self, index: int) -> list[tuple[PeerT, Request]]:
+    def piece_dropped(self, index: int) -> list[tuple[PeerT, Span]]:
         """Make a begun or complete piece unbegun again because its buffer is lost or wanted back.
 
         Returns the requests that are still out for it; they should be cancelled.

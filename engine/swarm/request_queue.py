@@ -1,19 +1,23 @@
 """How many blocks to have asked one peer for, and which are lost (BEP 3, BEP 10 `reqq`). HOT.
 
-Invariant: a block is at most once in `outstanding`. The depth starts small, grows by one with every
-block (so it doubles each round trip) until the rate stops growing, and is then what the peer sends
-in TARGET_S plus a round trip. What it must not know: pieces, and who else was asked.
+Invariant: a block is at most once among those asked for. They are kept as runs of blocks, as a peer
+is asked for whole pieces and sends them in order: what is done for each block adds up.
+
+The depth starts small, grows by one with every block (so it doubles each round trip) until the rate
+stops growing, and is then what the peer sends in TARGET_S plus a round trip. What it must not know:
+who else was asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from typing import TypeAlias
 
-from engine.core.geometry import BLOCK_LENGTH
+from engine.core.geometry import BLOCK_LENGTH, Span, cut_into_blocks
 
-Request: TypeAlias = tuple[int, int, int]
-"""(piece index, begin in bytes, length in bytes)."""
+_Run: TypeAlias = tuple[int, int, float]
+"""Blocks of a piece in a row that were asked for at once: begin, end, when."""
 
 START_DEPTH = 16
 MIN_DEPTH = 4
@@ -34,12 +38,13 @@ _MAX_LATE = 2 * MAX_DEPTH
 class RequestQueue:
     """The requests that one peer has not answered. Times are seconds of one monotonic clock.
 
-    `outstanding` is read-only outside: (index, begin) → (length, when asked), oldest first.
+    `outstanding` is how many blocks were asked for and are not answered.
     `is_snubbed` says that the peer left requests unanswered for SNUB_S; a block ends it.
     """
 
     __slots__ = (
         "_active_at",
+        "_asked",
         "_blocks",
         "_fruitless",
         "_is_slow_start",
@@ -59,7 +64,9 @@ class RequestQueue:
     )
 
     def __init__(self, now: float, *, peer_limit: int = ASSUMED_PEER_LIMIT) -> None:
-        self.outstanding: dict[tuple[int, int], tuple[int, float]] = {}
+        self.outstanding = 0
+        self._asked: dict[int, list[_Run]] = {}
+        """By piece, in the order in which they were asked for."""
         self.depth = START_DEPTH
         self.is_snubbed = False
         self.rtt_s = 0.0
@@ -92,7 +99,7 @@ class RequestQueue:
         Also 0 for some seconds after several batches were rejected without a block in between.
         """
         depth = self.depth
-        room = depth - len(self.outstanding)
+        room = depth - self.outstanding
         if room < _BATCH and room * 4 < depth:
             return 0
         if self._fruitless > 2:
@@ -101,38 +108,73 @@ class RequestQueue:
                 return 0
         return max(0, room)
 
-    def requested(self, batch: Iterable[Request], now: float) -> None:
-        """Count requests as sent. HOT."""
-        outstanding = self.outstanding
-        if not outstanding:
+    def requested(self, batch: Iterable[Span], now: float) -> int:
+        """Count requests as sent; returns how many blocks they are. HOT."""
+        if not self.outstanding:
             self._active_at = self._probe_at = now
         if self._was_rejected:
             self._was_rejected = False
             self._fruitless += 1
         self._requested_at = now
+        asked, blocks = self._asked, 0
         for index, begin, length in batch:
-            outstanding[index, begin] = length, now
+            asked.setdefault(index, []).append((begin, begin + length, now))
+            blocks += -(-length // BLOCK_LENGTH)
+        self.outstanding += blocks
+        return blocks
 
     def received(self, index: int, begin: int, now: float) -> bool:
         """Count a block that came; True if it was asked for and may be of use. HOT.
 
         A block that `tick` had given up may be of use, too: the picker knows.
         """
-        request = self.outstanding.pop((index, begin), None)
-        if request is None:
-            if self._late.pop((index, begin), None) is None:
-                return False
-        else:
-            self._served_at = request[1]
+        asked_at = self._pop(index, begin)
+        if asked_at is not None:
+            self._served_at = asked_at
+        elif self._late.pop((index, begin), None) is None:
+            return False
         self._count(1, now)
         return True
 
-    def received_run(self, index: int, begins: Iterable[int], now: float) -> None:
-        """Count blocks that came together and were all asked for. HOT."""
-        pop = self.outstanding.pop
-        requests = [pop((index, begin)) for begin in begins]
-        self._served_at = requests[-1][1]
-        self._count(len(requests), now)
+    def received_run(self, index: int, begins: range, now: float) -> None:
+        """Count whole blocks in a row that came together and were all asked for. HOT."""
+        runs = self._asked[index]
+        begin, end, asked_at = runs[0]
+        if begin == begins.start and begins.stop <= end:
+            # As nearly always: they come in the order in which they were asked for.
+            if begins.stop < end:
+                runs[0] = begins.stop, end, asked_at
+            else:
+                del runs[0]
+                if not runs:
+                    del self._asked[index]
+            self.outstanding -= len(begins)
+            self._served_at = asked_at
+        else:
+            for begin in begins:
+                served_at = self._pop(index, begin)
+                assert served_at is not None
+                self._served_at = served_at
+        self._count(len(begins), now)
+
+    def _pop(self, index: int, begin: int) -> float | None:
+        """Take one block out of those asked for; returns when it was, None if it was not."""
+        runs = self._asked.get(index)
+        if runs is None:
+            return None
+        start, end, asked_at = runs[0]
+        if begin == start and end <= begin + BLOCK_LENGTH and not runs[1:]:
+            # A piece of one block, or the last one of a piece.
+            del self._asked[index]
+            self.outstanding -= 1
+            return asked_at
+        for number, (start, end, asked_at) in enumerate(runs):
+            if start <= begin < end and not (begin - start) % BLOCK_LENGTH:
+                rest = (start, begin, asked_at), (begin + BLOCK_LENGTH, end, asked_at)
+                runs[number : number + 1] = [run for run in rest if run[0] < run[1]]
+                self.outstanding -= 1
+                return asked_at
+        return None
 
     def _count(self, blocks: int, now: float) -> None:
         self._active_at = now
@@ -154,12 +196,12 @@ class RequestQueue:
 
     def cancelled(self, index: int, begin: int) -> None:
         """Count a cancel as sent; the block may come nevertheless, see `forgive_late`."""
-        if self.outstanding.pop((index, begin), None) is not None:
+        if self._pop(index, begin) is not None:
             self._pardons += 1
 
     def rejected(self, index: int, begin: int) -> bool:
         """Count a reject (BEP 6); True if the block was being waited for."""
-        if self.outstanding.pop((index, begin), None) is not None:
+        if self._pop(index, begin) is not None:
             self._was_rejected = True
             return True
         if self._late.pop((index, begin), None) is None and self._pardons:
@@ -173,15 +215,16 @@ class RequestQueue:
         self._pardons -= 1
         return True
 
-    def clear(self) -> list[Request]:
+    def clear(self) -> list[Span]:
         """Forget all requests and return them. Must be called when the peer chokes us without the
         fast extension (it drops them then), or is gone."""
-        requests = self._all()
-        self.outstanding.clear()
+        requests = self.asked()
+        self._asked.clear()
+        self.outstanding = 0
         self._pardons += len(requests)
         return requests
 
-    def tick(self, now: float, rate: float, *, patience_s: float = SNUB_S) -> list[Request]:
+    def tick(self, now: float, rate: float, *, patience_s: float = SNUB_S) -> list[Span]:
         """Set the depth and return the requests that are lost; call about once a second.
 
         `rate` is what the peer sends lately, bytes a second; a peer that sends nothing for
@@ -196,7 +239,7 @@ class RequestQueue:
         self._set_depth(self._blocks * BLOCK_LENGTH / elapsed_s, rate)
         self._blocks = 0
         if self.outstanding and now - self._active_at >= patience_s:
-            lost = self._all()
+            lost = self.asked()
             self.is_snubbed = True
             self.depth = 1
             self._active_at = now
@@ -204,7 +247,7 @@ class RequestQueue:
         else:
             lost = self._dropped()
         for index, begin, length in lost:
-            self.outstanding.pop((index, begin), None)
+            self._pop(index, begin)
             self._late[index, begin] = length
         while len(self._late) > _MAX_LATE:
             del self._late[next(iter(self._late))]
@@ -222,18 +265,20 @@ class RequestQueue:
             self.depth = max(min(MIN_DEPTH, self._limit), min(int(blocks) + 1, self._limit))
         self._rate = recent
 
-    def _dropped(self) -> list[Request]:
+    def _dropped(self) -> list[Span]:
         """Requests that the peer must have dropped, as it serves much younger ones."""
-        lost: list[Request] = []
-        for (index, begin), (length, asked_at) in self.outstanding.items():
-            if self._served_at - asked_at < REORDER_S:
-                break
-            lost.append((index, begin, length))
+        lost = self.asked(self._served_at - REORDER_S)
         if lost:
             # It keeps fewer requests than it said, or than we assumed.
-            self._limit = max(START_DEPTH, min(self._limit, len(self.outstanding)) // 2)
+            self._limit = max(START_DEPTH, min(self._limit, self.outstanding) // 2)
             self.depth = min(self.depth, self._limit)
         return lost
 
-    def _all(self) -> list[Request]:
-        return [(i, begin, length) for (i, begin), (length, _) in self.outstanding.items()]
+    def asked(self, until: float = inf) -> list[Span]:
+        """The blocks that were asked for until then and did not come, piece by piece."""
+        return cut_into_blocks(
+            (index, begin, end - begin)
+            for index, runs in self._asked.items()
+            for begin, end, asked_at in runs
+            if asked_at <= until
+        )

@@ -159,10 +159,10 @@ class Download:
             return
         batch = self.picker.pick(peer, peer.pieces, count, allowed=allowed, slow=peer.is_slow)
         if batch:
-            peer.queue.requested(batch, now)
+            count -= peer.queue.requested(batch, now)
             peer.spoke_at = now
             peer.connection.write(encoder.requests(batch))
-        if len(batch) < count and not protocol.peer_choking:
+        if count > 0 and not protocol.peer_choking:
             if self.picker.is_interesting(peer.pieces):
                 self._starved[peer] = None
             elif not peer.queue.outstanding:

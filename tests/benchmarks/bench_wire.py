@@ -50,6 +50,7 @@ def measure(name: str, work: Callable[[], int]) -> None:
 def main() -> None:
     blocks = stream_of_blocks(2048)
     batch = [(7, number << 14, BLOCK_LENGTH) for number in range(64)]
+    span = [(7, 0, 64 * BLOCK_LENGTH)]
     requests = encoder.requests(batch) * 256
     haves = encoder.haves(range(10_000))
     slab = bytearray(16 * (encoder.PIECE_HEADER_LENGTH + BLOCK_LENGTH))
@@ -59,6 +60,11 @@ def main() -> None:
     def encode_requests() -> int:
         for _ in range(256):
             encoder.requests(batch)
+        return 256 * len(batch)
+
+    def encode_requests_in_a_row() -> int:
+        for _ in range(256):
+            encoder.requests(span)
         return 256 * len(batch)
 
     def pack_headers() -> int:
@@ -77,6 +83,7 @@ def main() -> None:
     measure("decode Request, batches of 64", lambda: decode(requests, 64 * 17))
     measure("decode Have, flood", lambda: decode(haves, FEED_BYTES))
     measure("encode request, batches of 64", encode_requests)
+    measure("encode request, 64 in a row", encode_requests_in_a_row)
     measure("pack piece headers, batches of 16", pack_headers)
     measure("judge Request", judge_requests)
 

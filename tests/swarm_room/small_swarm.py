@@ -10,7 +10,7 @@ from collections import defaultdict
 from random import Random
 
 from engine.core.bitfield import Bitfield
-from engine.core.geometry import BLOCK_LENGTH, Geometry
+from engine.core.geometry import BLOCK_LENGTH, Geometry, cut_into_blocks
 from engine.swarm.piece_picker import PiecePicker
 from engine.swarm.smart_ban import SmartBan
 
@@ -129,7 +129,8 @@ class SmallSwarm:
         if allowed is not None and not allowed:
             return 0
         count = self.rng.randint(1, 12)
-        picked = self.picker.pick(peer, peer.pieces, count, allowed=allowed, slow=peer.slow)
+        spans = self.picker.pick(peer, peer.pieces, count, allowed=allowed, slow=peer.slow)
+        picked = cut_into_blocks(spans)
         assert len(picked) <= count
         assert len(set(picked)) == len(picked)
         for block in picked:

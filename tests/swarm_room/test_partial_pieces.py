@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.geometry import BLOCK_LENGTH, Geometry
-from engine.swarm.partial_pieces import PartialPiece, Request
+from engine.core.geometry import BLOCK_LENGTH, Geometry, Span, cut_into_blocks
+from engine.swarm.partial_pieces import PartialPiece
 
 LAST = 500
 GEOMETRY = Geometry(9 * BLOCK_LENGTH + LAST, 5 * BLOCK_LENGTH)
@@ -25,14 +25,15 @@ def test_a_block_is_free_or_requested_or_received(
     asked: dict[int, list[str]] = {block: [] for block in range(5)}
     sources: list[str | None] = [None] * 5
     for what, peer, number in steps:
-        picked: list[Request] = []
+        picked: list[Span] = []
         free = {block for block in range(5) if not asked[block] and sources[block] is None}
         if what == "take":
-            piece.take(peer, number, picked)
-            assert len(picked) == min(number, len(free))
+            taken = piece.take(peer, number, picked)
+            picked = cut_into_blocks(picked)
+            assert taken == len(picked) == min(number, len(free))
             assert {begin // BLOCK_LENGTH for _, begin, _ in picked} <= free
         elif what == "join":
-            piece.take_requested(peer, number, picked)
+            assert piece.take_requested(peer, number, picked) == len(picked)
             joinable = [b for b in range(5) if len(asked[b]) == 1 and peer not in asked[b]]
             assert [begin // BLOCK_LENGTH for _, begin, _ in picked] == joinable[::-1][:number]
         elif what == "release":

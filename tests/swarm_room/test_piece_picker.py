@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.bitfield import Bitfield
-from engine.core.geometry import BLOCK_LENGTH, Geometry
+from engine.core.geometry import BLOCK_LENGTH, Geometry, Span, cut_into_blocks
 from engine.swarm.piece_picker import PiecePicker
 from tests.swarm_room.small_swarm import SmallSwarm
 from tests.swarm_room.test_piece_masks import bitfield
@@ -42,8 +42,10 @@ class Owner:
 
     def pick(
         self, name: str, count: int, *, allowed: set[int] | None = None, slow: bool = False
-    ) -> list[tuple[int, int, int]]:
-        return self.picker.pick(name, self.fields[name], count, allowed=allowed, slow=slow)
+    ) -> list[Span]:
+        """The blocks that are picked, one by one."""
+        fields = self.fields[name]
+        return cut_into_blocks(self.picker.pick(name, fields, count, allowed=allowed, slow=slow))
 
     def pieces_of(self, name: str, count: int, **how: object) -> list[int]:
         return [index for index, _, _ in self.pick(name, count, **how)]  # type: ignore[arg-type]

@@ -6,20 +6,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.geometry import BLOCK_LENGTH
+from engine.core.geometry import BLOCK_LENGTH, Span
 from engine.swarm.request_queue import (
     MAX_DEPTH,
     MIN_DEPTH,
     SNUB_S,
     START_DEPTH,
     TARGET_S,
-    Request,
     RequestQueue,
 )
 
 
-def blocks(first: int, count: int) -> list[Request]:
+def blocks(first: int, count: int) -> list[Span]:
     return [(n // 64, n % 64 * BLOCK_LENGTH, BLOCK_LENGTH) for n in range(first, first + count)]
+
+
+def spans(batch: list[Span]) -> list[Span]:
+    """The same, blocks in a row of one piece as one."""
+    joined: list[Span] = []
+    for index, begin, length in batch:
+        if joined and joined[-1][0] == index and sum(joined[-1][1:]) == begin:
+            joined[-1] = index, joined[-1][1], joined[-1][2] + length
+        else:
+            joined.append((index, begin, length))
+    return joined
 
 
 class Link:
@@ -31,7 +41,7 @@ class Link:
         self.rate, self.rtt_s = rate, rtt_s
         self.now = 0.0
         self.free_at = 0.0
-        self.flying: deque[tuple[float, Request]] = deque()
+        self.flying: deque[tuple[float, Span]] = deque()
         self.asked = 0
         self.arrived = 0
 
@@ -44,9 +54,9 @@ class Link:
             self.free_at = start + BLOCK_LENGTH / self.rate
             self.flying.append((self.free_at, request))
 
-    def run(self, until: float) -> list[Request]:
+    def run(self, until: float) -> list[Span]:
         """Let time pass, ticking each second; returns what was given up."""
-        lost: list[Request] = []
+        lost: list[Span] = []
         self.fill()
         next_tick = int(self.now) + 1.0
         while self.now < until:
@@ -96,7 +106,7 @@ def test_slow_start_doubles_each_round_trip() -> None:
     asked = 0
     for trip in range(5):
         room = queue.room(trip)
-        assert len(queue.outstanding) + room == START_DEPTH * 2**trip
+        assert queue.outstanding + room == START_DEPTH * 2**trip
         batch = blocks(asked, room)
         asked += room
         queue.requested(batch, trip)
@@ -114,13 +124,13 @@ def test_a_run_counts_as_its_blocks(peer_limit: int, ticks: int) -> None:
         for number in range(ticks):
             queue.tick(1.0 + number, 1e6)
         queue.requested(blocks(0, 18), 4.0)
-        begins = [begin for _, begin, _ in blocks(3, 9)]
+        begins = range(3 * BLOCK_LENGTH, 12 * BLOCK_LENGTH, BLOCK_LENGTH)
         if is_run:
             queue.received_run(0, begins, 5.0)
         else:
             assert all(queue.received(0, begin, 5.0) for begin in begins)
         assert queue.tick(6.0, 1e6) == []
-        ends.append((queue.depth, queue.rtt_s, list(queue.outstanding), queue.room(6.0)))
+        ends.append((queue.depth, queue.rtt_s, queue.asked(), queue.room(6.0)))
     assert ends[0] == ends[1]
 
 
@@ -132,7 +142,7 @@ def test_the_peers_limit_is_kept(reqq: int) -> None:
     for n in range(300):
         batch = blocks(n * MAX_DEPTH, queue.room(0.0))
         queue.requested(batch, 0.0)
-        assert 1 <= len(queue.outstanding) <= max(1, min(reqq, MAX_DEPTH))
+        assert 1 <= queue.outstanding <= max(1, min(reqq, MAX_DEPTH))
         for index, begin, _ in batch:
             queue.received(index, begin, 0.0)
         if queue.depth >= 600:
@@ -197,7 +207,7 @@ def test_a_request_that_was_dropped_is_given_up_and_the_peer_is_asked_less() -> 
     assert queue.tick(12.5, 0.0) == [], "not while nothing younger has come"
     queue.received(*blocks(16, 1)[0][:2], 13.0)
     assert queue.tick(14.0, 0.0) == blocks(3, 2)
-    assert len(queue.outstanding) == 19
+    assert queue.outstanding == 19
     assert queue.depth == START_DEPTH
     assert queue.received(*blocks(3, 1)[0][:2], 15.0)
 
@@ -246,7 +256,7 @@ def test_a_peer_that_rejects_everything_is_asked_ever_less_often() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["ask", "receive", "reject", "cancel", "clear", "tick"]),
+            st.sampled_from(["ask", "receive", "receive_run", "reject", "cancel", "clear", "tick"]),
             st.integers(0, 30),
         ),
         max_size=80,
@@ -254,7 +264,7 @@ def test_a_peer_that_rejects_everything_is_asked_ever_less_often() -> None:
 )
 def test_every_request_ends_exactly_once(steps: list[tuple[str, int]]) -> None:
     queue = RequestQueue(0.0)
-    out: dict[tuple[int, int], Request] = {}
+    out: dict[tuple[int, int], Span] = {}
     late: set[tuple[int, int]] = set()
     now, asked = 0.0, 0
     for what, number in steps:
@@ -264,10 +274,17 @@ def test_every_request_ends_exactly_once(steps: list[tuple[str, int]]) -> None:
             batch = blocks(asked, min(number, queue.room(now)))
             asked += len(batch)
             if batch:
-                queue.requested(batch, now)
+                assert queue.requested(spans(batch), now) == len(batch)
                 out.update({block[:2]: block for block in batch})
         elif what == "receive":
             assert queue.received(*request, now) == (out.pop(request, None) is not None)
+        elif what == "receive_run":
+            index, begin = request
+            begins = range(begin, begin + (1 + number // 8) * BLOCK_LENGTH, BLOCK_LENGTH)
+            if all((index, each) in out for each in begins):
+                queue.received_run(index, begins, now)
+                for each in begins:
+                    del out[index, each]
         elif what == "reject":
             assert queue.rejected(*request) == (out.pop(request, None) is not None)
         elif what == "cancel":
@@ -281,7 +298,8 @@ def test_every_request_ends_exactly_once(steps: list[tuple[str, int]]) -> None:
             for block in queue.tick(now, 1e6):
                 assert out.pop(block[:2]) == block
                 late.add(block[:2])
-        assert list(queue.outstanding) == list(out)
+        assert queue.asked() == list(out.values())
+        assert queue.outstanding == len(out)
     for index, begin in late:
         assert queue.received(index, begin, now)
         assert not queue.received(index, begin, now)

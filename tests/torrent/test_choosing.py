@@ -35,10 +35,10 @@ async def test_what_is_not_wanted_any_more_is_cancelled(tmp_path: Path) -> None:
         peer = await one.visitor(has=ALL)
         peer.send(wire.frame(wire.UNCHOKE))
         await one.until(lambda: one.known().queue.outstanding)
-        assert {index for index, _ in one.known().queue.outstanding} <= set(range(4))
+        assert {index for index, _, _ in one.known().queue.asked()} <= set(range(4))
         one.torrent.choose(choice(0, 1, 0))
         await one.until(lambda: one.known().queue.outstanding)
-        assert {index for index, _ in one.known().queue.outstanding} <= set(range(4, 9))
+        assert {index for index, _, _ in one.known().queue.asked()} <= set(range(4, 9))
         begun = [partial.index for partial in one.live.download.picker.partials()]
         assert set(begun) <= set(range(4, 9))
 
@@ -56,7 +56,7 @@ async def test_nothing_wanted_is_finished_and_more_goes_on(tmp_path: Path) -> No
         peer = await one.visitor(has=ALL)
         peer.send(wire.frame(wire.UNCHOKE))
         await one.until(lambda: one.known().queue.outstanding)
-        assert {index for index, _ in one.known().queue.outstanding} <= set(range(4, 9))
+        assert {index for index, _, _ in one.known().queue.asked()} <= set(range(4, 9))
 
 
 async def test_peers_get_what_is_on_its_way_to_a_file_that_is_wanted_now(

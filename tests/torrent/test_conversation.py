@@ -132,7 +132,7 @@ async def test_what_a_peer_tells_of_itself_is_taken_over(tmp_path: Path) -> None
         visitor.send(wire.frame(wire.UNCHOKE))
         for _ in range(3):
             await visitor.until(wire.REQUEST)
-        assert len(peer.queue.outstanding) == 3
+        assert peer.queue.outstanding == 3
         # A later one tells changes only (BEP 10).
         visitor.send(wire.frame(wire.EXTENSION, b"\0" + bencode.encode({"reqq": 5})))
         for _ in range(2):
@@ -141,8 +141,7 @@ async def test_what_a_peer_tells_of_itself_is_taken_over(tmp_path: Path) -> None
 
 
 async def _asked(visitor, peer) -> tuple[int, int, int]:  # type: ignore[no-untyped-def]
-    (index, begin), (length, _) = next(iter(peer.queue.outstanding.items()))
-    return index, begin, length
+    return peer.queue.asked()[0]
 
 
 async def test_upload_only_peers_and_seeds_part_from_a_seed(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class _Disorder:
 
     def _blocks(self, peer: Peer) -> bytes:
         """What was asked for, beginning anywhere."""
-        asked = sorted(peer.queue.outstanding)
+        asked = _asked(peer)
         if not asked:
             return wire.frame(wire.UNCHOKE)
         start = self.rng.randrange(len(asked))
@@ -91,7 +91,7 @@ class _Disorder:
         index = rng.randrange(self.geometry.piece_count)
         begin = BLOCK * rng.randrange(self.geometry.block_count(index))
         if peer.queue.outstanding and rng.random() < 0.7:
-            index, begin = rng.choice(sorted(peer.queue.outstanding))
+            index, begin = rng.choice(_asked(peer))
         return rng.choice(
             [
                 self._block(index, begin, rng.choice([1, 5000, BLOCK, BLOCK + 1])),
@@ -110,7 +110,7 @@ class _Disorder:
             wire.numbers(wire.HAVE, rng.randrange(self.geometry.piece_count)),
         ]
         if peer.queue.outstanding:
-            each = rng.choice(sorted(peer.queue.outstanding))
+            each = rng.choice(_asked(peer))
             words += [wire.numbers(wire.REJECT, *each, self._size(*each))] * 3
         return rng.choice(words)
 
@@ -150,10 +150,12 @@ class _Disorder:
             for partial in live.download.picker.partials()
             for peer, (index, begin, _) in partial.outstanding()
         }
-        waited_for = {
-            (peer, *block) for peer in live.peers.connected for block in peer.queue.outstanding
-        }
+        waited_for = {(peer, *block) for peer in live.peers.connected for block in _asked(peer)}
         assert asked == waited_for
+
+
+def _asked(peer: Peer) -> list[tuple[int, int]]:
+    return sorted((index, begin) for index, begin, _ in peer.queue.asked())
 
 
 async def _serve(one: OneTorrent, peer: ScriptedPeer) -> None:

@@ -136,7 +136,7 @@ async def test_in_the_end_game_only_who_is_idle_is_asked_for_what_others_are(
         assert joined == asked[:-3:-1], "from the end, where the other comes last"
         second.send(one.block(*joined[0]))
         assert (await first.until(wire.CANCEL)).numbers == joined[0]
-        assert set(one.known(1).queue.outstanding) == {joined[1][:2]}
+        assert one.known(1).queue.asked() == [joined[1]]
         second.send(one.block(*joined[1]))
         assert [(await second.until(wire.REQUEST)).numbers for _ in range(2)] == asked[4:6][::-1]
         await _serve(one, second, most=2)

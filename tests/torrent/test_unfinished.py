@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.bitfield import Bitfield
-from engine.core.geometry import BLOCK_LENGTH, Geometry
+from engine.core.geometry import BLOCK_LENGTH, Geometry, cut_into_blocks
 from engine.swarm.piece_picker import PiecePicker
 from engine.torrent.unfinished import Unfinished
 
@@ -32,7 +32,7 @@ class World:
         self.now = 0.0
 
     def ask(self, count: int) -> None:
-        for request in self.picker.pick("p", self.everything, count):
+        for request in cut_into_blocks(self.picker.pick("p", self.everything, count)):
             self.asked.append(request)
             self.unfinished.begun(request[:1], self.now)
 

@@ -6,11 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.geometry import BLOCK_LENGTH
+from engine.core.geometry import BLOCK_LENGTH, cut_into_blocks
 from engine.wire import encoder
 from tests.wire.strategies import u32
 
-batches = st.lists(st.tuples(u32, u32, u32), max_size=70)
+batches = st.lists(
+    st.tuples(
+        u32,
+        st.one_of(u32, st.integers(0, 1100).map(lambda block: block * BLOCK_LENGTH)),
+        st.one_of(st.integers(1, 70 * BLOCK_LENGTH), st.just(5 * BLOCK_LENGTH)),
+    ).filter(lambda span: span[1] + span[2] < 2**32),
+    max_size=20,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,9 @@ def test_golden_frames(frame: bytes, expected: str) -> None:
 
 @given(batches)
 def test_a_batch_is_the_single_frames_in_a_row(batch: list[tuple[int, int, int]]) -> None:
-    assert encoder.requests(batch) == b"".join(encoder.request(*span) for span in batch)
+    """A span that is longer than a block is as many of them."""
+    blocks = cut_into_blocks(batch)
+    assert encoder.requests(batch) == b"".join(encoder.request(*block) for block in blocks)
 
 
 @given(st.lists(u32, max_size=50))
@@ -75,5 +84,7 @@ def test_the_header_of_a_piece_tells_any_numbers(index: int, begin: int, length:
 def test_numbers_that_do_not_fit_are_our_bug() -> None:
     with pytest.raises(struct.error):
         encoder.requests([(0, 0, 1), (-1, 0, 1)])
+    with pytest.raises(struct.error):
+        encoder.requests([(-1, 0, 2 * BLOCK_LENGTH)])
     with pytest.raises(struct.error):
         encoder.have(1 << 32)
