@@ -3,6 +3,7 @@
 A piece is promised its room when it is begun, and lent the memory when its first block is there.
 Much is promised, so that peers always have something to send, but little is lent: the memory that
 came back last is lent first, and so the same few pieces' worth goes round within the CPU's caches.
+How much is promised follows the disk: where pieces wait for it, more of them would only wait, too.
 
 Invariant: what is promised exceeds `limit_bytes` only by what `at_least` and the two that anybody
 may always have allow, and the memory here and lent out by no more. Memory is reused, since fresh
@@ -17,12 +18,24 @@ LIMIT_BYTES = 20 * 1024 * 1024
 _ALWAYS = 2
 MOST = 768
 """Pieces promised room, however small: what is kept about one costs as much as 16 KiB of it."""
+_FIRST_BYTES = 8 * 1024 * 1024
+"""Promised at first, and to a disk that does not keep up."""
+_KEPT_UP_BYTES = 4 * 1024 * 1024
+"""A disk keeps up with no more than this in hand; or two pieces, one for each of its threads."""
 
 
 class PieceBuffers:
     """Has room for pieces of any size, several sizes at a time."""
 
-    __slots__ = ("_idle", "count", "in_use_bytes", "limit_bytes", "memory_bytes")
+    __slots__ = (
+        "_idle",
+        "_open_bytes",
+        "_writing_bytes",
+        "count",
+        "in_use_bytes",
+        "limit_bytes",
+        "memory_bytes",
+    )
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self.limit_bytes = limit_bytes
@@ -33,6 +46,9 @@ class PieceBuffers:
         self._idle: dict[int, list[memoryview]] = {}
         self.memory_bytes = 0
         """Idle and lent."""
+        self._open_bytes = min(_FIRST_BYTES, limit_bytes)
+        """The part of the limit that may be promised now."""
+        self._writing_bytes = 0
 
     def reserve(self, size: int, *, at_least: int = 0) -> bool:
         """Promise room for `size` bytes, if there is any; `release` ends the promise.
@@ -40,7 +56,7 @@ class PieceBuffers:
         A caller that must get on whatever others hold says so with `at_least` > 0, the number of
         pieces it still may demand.
         """
-        is_full = self.in_use_bytes + size > self.limit_bytes or self.count >= MOST
+        is_full = self.in_use_bytes + size > self._open_bytes or self.count >= MOST
         if is_full and self.count >= _ALWAYS and at_least <= 0:
             return False
         self.in_use_bytes += size
@@ -58,6 +74,21 @@ class PieceBuffers:
         self.memory_bytes += size
         self._trim()
         return memoryview(bytearray(size))
+
+    def handed_over(self, count: int, size: int) -> None:
+        """The disk has `count` pieces of `size` bytes in hand; `taken` must tell when it is done
+        with them, whatever came of it."""
+        self._writing_bytes += count * size
+
+    def taken(self, count: int, size: int) -> None:
+        """The disk is done with pieces: promise more from now on if it keeps up, less if not."""
+        keeps_up = self._writing_bytes <= max(_KEPT_UP_BYTES, 2 * size)
+        self._writing_bytes -= count * size
+        if keeps_up:
+            self._open_bytes = min(self.limit_bytes, self._open_bytes + count * size)
+        else:
+            least = min(_FIRST_BYTES, self.limit_bytes)
+            self._open_bytes = max(least, self._open_bytes - 2 * count * size)
 
     def release(self, size: int, buffer: memoryview | None) -> None:
         """End a promise, and take the memory back if it was lent."""

@@ -60,6 +60,7 @@ class Completion:
             return
         self.writing.update(indexes)
         swarm, content = self._swarm, self._download.content
+        swarm.facilities.buffers.handed_over(len(indexes), swarm.geometry.piece_length)
         offset, sha1 = swarm.geometry.piece_offset, swarm.info.piece_hash
         swarm.facilities.disk.write_pieces(
             swarm.files,
@@ -69,6 +70,8 @@ class Completion:
 
     def _on_written(self, indexes: list[int], results: list[PieceResult] | Exception) -> None:
         self.writing.difference_update(indexes)
+        swarm = self._swarm
+        swarm.facilities.buffers.taken(len(indexes), swarm.geometry.piece_length)
         if isinstance(results, Exception):
             results = [results] * len(indexes)
         download = self._download
@@ -92,7 +95,7 @@ class Completion:
         if verified:
             self._on_verified(verified)
         if failure is not None:
-            self._swarm.storage_failed(failure)
+            swarm.storage_failed(failure)
         download.feed_soon()
 
     def _on_corrupt(self, index: int) -> list[Peer]:

@@ -38,6 +38,45 @@ def test_two_buffers_of_any_size_are_always_granted() -> None:
     assert pool.reserve(1000, at_least=1)
 
 
+def test_while_pieces_wait_for_the_disk_less_is_promised() -> None:
+    mib = 1 << 20
+    pool = PieceBuffers(limit_bytes=20 * mib)
+    assert promised(pool) == 8
+    for _ in range(4):
+        pool.handed_over(1, mib)
+    for _ in range(4):
+        pool.taken(1, mib)
+    assert promised(pool) == 12
+    pool.handed_over(20, mib)
+    for _ in range(20):
+        pool.taken(1, mib)
+    assert promised(pool) == 12, "as it fell to 8, and rose by the last 4, of which none waited"
+    for _ in range(20):
+        pool.handed_over(1, mib)
+        pool.taken(1, mib)
+    assert promised(pool) == 20
+
+
+def test_a_large_piece_in_each_thread_is_no_sign_of_a_slow_disk() -> None:
+    size = 4 << 20
+    pool = PieceBuffers(limit_bytes=5 * size)
+    for _ in range(3):
+        pool.handed_over(2, size)
+        pool.taken(1, size)
+        pool.taken(1, size)
+    assert promised(pool, size) == 5
+
+
+def promised(pool: PieceBuffers, size: int = 1 << 20) -> int:
+    """How many pieces it has room for; it is left as it was."""
+    count = 0
+    while pool.reserve(size):
+        count += 1
+    for _ in range(count):
+        pool.release(size, None)
+    return count
+
+
 @given(
     st.integers(0, 5000),
     st.lists(
