@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from engine.core import bencode
 from engine.core.bencode import Value
@@ -22,8 +23,7 @@ MAX_FILES = 200_000
 MAX_TOTAL_LENGTH = 1 << 50
 
 
-@dataclass(frozen=True, slots=True)
-class FileEntry:
+class FileEntry(NamedTuple):
     """One file: where it goes below the save path, and where its bytes lie in the torrent."""
 
     path: tuple[str, ...]
@@ -211,6 +211,7 @@ def _many_files(name: str, info: Mapping[bytes, Value]) -> tuple[FileEntry, ...]
     if len(listed) > MAX_FILES:
         raise MetainfoError(f"{len(listed)} files, more than {MAX_FILES}")
     files: list[FileEntry] = []
+    folders: dict[tuple[str, ...], tuple[str, ...]] = {}
     offset = 0
     listed.reverse()
     while listed:
@@ -219,8 +220,12 @@ def _many_files(name: str, info: Mapping[bytes, Value]) -> tuple[FileEntry, ...]
         if not isinstance(item, dict):
             raise MetainfoError("a file that is no dictionary")
         path = _path(item.get(b"path.utf-8", item.get(b"path")))
-        files.append(_entry((name, *path), _length(item, repr(path[-1])), offset, item, name))
-        offset = files[-1].end
+        length = item.get(b"length")
+        if not isinstance(length, int) or length < 0:
+            length = _length(item, repr(path[-1]))
+        folder = folders.setdefault(path[:-1], path[:-1])  # of many names one copy will do
+        files.append(_entry((name, *folder, path[-1]), length, offset, item, name))
+        offset += length
     check_distinct(file.path for file in files if not file.is_pad)
     return tuple(files)
 
@@ -234,8 +239,9 @@ def _path(value: object) -> tuple[str, ...]:
 def _entry(
     path: tuple[str, ...], length: int, offset: int, source: Mapping[bytes, Value], name: str
 ) -> FileEntry:
-    attributes = source.get(b"attr", b"")
-    attributes = attributes if isinstance(attributes, bytes) else b""
+    attributes = source.get(b"attr")
+    if not attributes or not isinstance(attributes, bytes):
+        return FileEntry(path, length, offset)
     symlink = None
     if b"l" in attributes:
         if length:

@@ -17,11 +17,17 @@ from engine.errors import UnsafePathError
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 2048
 MAX_DEPTH = 64
+_SHALLOW = 8
+"""Up to so many elements all folders of a torrent take little memory at a time."""
 
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """All of Unicode's control characters (category Cc)."""
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9]) *(\.|$)", re.IGNORECASE)
 """Device names on Windows shares; a file of such a name cannot be opened there."""
+_PLAIN = re.compile(
+    rb"(?!con|prn|aux|nul|com[1-9]|lpt[1-9])[0-9a-z_][ 0-9a-z_()\[\].,&+'-]{0,99}", re.IGNORECASE
+)
+"""What nearly all names look like; nothing that is refused does."""
 _PART_FILE = re.compile(r"\.([0-9a-f]{40}|[0-9a-f]{64})\.parts")
 """What the save path holds beside the files of torrents (storage/part_file.py)."""
 
@@ -31,6 +37,8 @@ _BORDER = "\0"
 
 def safe_name(raw: bytes) -> str:
     """Check one path element. Raises UnsafePathError."""
+    if _PLAIN.fullmatch(raw):
+        return raw.decode()
     try:
         name = raw.decode()
     except UnicodeDecodeError as error:
@@ -76,6 +84,9 @@ def safe_path(raw: Sequence[bytes]) -> tuple[str, ...]:
 
 def check_distinct(paths: Iterable[tuple[str, ...]]) -> None:
     """Refuse two files of one name, also where case is folded, and a file that is also a folder."""
+    paths = list(paths)
+    if max(map(len, paths), default=0) <= _SHALLOW and _is_distinct(paths):
+        return
     folded = sorted((_folded(path), path) for path in paths)
     for (first, _), (second, path) in pairwise(folded):
         if first == second:
@@ -84,6 +95,14 @@ def check_distinct(paths: Iterable[tuple[str, ...]]) -> None:
         if second.startswith(first + _BORDER):
             depth = first.count(_BORDER) + 1
             raise UnsafePathError(f"{'/'.join(path[:depth])!r} is a file and a folder")
+
+
+def _is_distinct(paths: Sequence[tuple[str, ...]]) -> bool:
+    """Tell quickly what sorting them would; every folder is held meanwhile."""
+    files = set(map(_folded, paths))
+    parents = {path[:-1] for path in paths}
+    folders = {path[:depth] for path in parents for depth in range(1, len(path) + 1)}
+    return len(files) == len(paths) and files.isdisjoint(map(_folded, folders))
 
 
 def _folded(path: tuple[str, ...]) -> str:

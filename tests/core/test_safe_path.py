@@ -61,6 +61,8 @@ def test_ordinary_names_are_kept_as_they_are(name: str) -> None:
         (b"Aux .c", "reserved"),
         (b"com1", "reserved"),
         (b"LPT9.tar.gz", "reserved"),
+        (b"con .txt", "reserved"),
+        (b"plain\n", "control"),
     ],
 )
 def test_bad_names_are_refused(raw: bytes, why: str) -> None:
