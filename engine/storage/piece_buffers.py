@@ -46,8 +46,8 @@ class PieceBuffers:
         self._idle: dict[int, list[memoryview]] = {}
         self.memory_bytes = 0
         """Idle and lent."""
-        self._open_bytes = min(_FIRST_BYTES, limit_bytes)
-        """The part of the limit that may be promised now."""
+        self._open_bytes = _FIRST_BYTES
+        """What may be promised now, if the limit is not less."""
         self._writing_bytes = 0
 
     def reserve(self, size: int, *, at_least: int = 0) -> bool:
@@ -56,7 +56,8 @@ class PieceBuffers:
         A caller that must get on whatever others hold says so with `at_least` > 0, the number of
         pieces it still may demand.
         """
-        is_full = self.in_use_bytes + size > self._open_bytes or self.count >= MOST
+        limit = min(self.limit_bytes, self._open_bytes)
+        is_full = self.in_use_bytes + size > limit or self.count >= MOST
         if is_full and self.count >= _ALWAYS and at_least <= 0:
             return False
         self.in_use_bytes += size
@@ -85,10 +86,10 @@ class PieceBuffers:
         keeps_up = self._writing_bytes <= max(_KEPT_UP_BYTES, 2 * size)
         self._writing_bytes -= count * size
         if keeps_up:
-            self._open_bytes = min(self.limit_bytes, self._open_bytes + count * size)
+            most = max(_FIRST_BYTES, self.limit_bytes)
+            self._open_bytes = min(most, self._open_bytes + count * size)
         else:
-            least = min(_FIRST_BYTES, self.limit_bytes)
-            self._open_bytes = max(least, self._open_bytes - 2 * count * size)
+            self._open_bytes = max(_FIRST_BYTES, self._open_bytes - 2 * count * size)
 
     def release(self, size: int, buffer: memoryview | None) -> None:
         """End a promise, and take the memory back if it was lent."""
