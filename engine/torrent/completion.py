@@ -22,24 +22,38 @@ if TYPE_CHECKING:
     from engine.torrent.download import Download
     from engine.torrent.live import LiveTorrent
 
-_JOB_BYTES = 1024 * 1024
+_JOB_BYTES = 2 * 1024 * 1024
 """Small pieces go to a disk thread together, so much of them at a time. Whenever a thread has to
 get the interpreter back it costs 50 µs of both cores, and each job needs that several times."""
+_LARGE_PIECE_BYTES = 1024 * 1024
+"""From here on a piece is a job of its own."""
 
 
 class Completion:
     """The complete pieces of one torrent."""
 
-    __slots__ = ("_announce", "_complete", "_download", "_most", "_smart_ban", "_swarm", "writing")
+    __slots__ = (
+        "_announce",
+        "_complete",
+        "_download",
+        "_jobs",
+        "_most",
+        "_smart_ban",
+        "_swarm",
+        "writing",
+    )
 
     def __init__(self, swarm: LiveTorrent, download: Download) -> None:
         self._swarm = swarm
         self._download = download
         length = swarm.geometry.piece_length
-        self._most = max(1, _JOB_BYTES // length)
+        self._most = 1 if length >= _LARGE_PIECE_BYTES else _JOB_BYTES // length
         """Pieces that make a job."""
+        self._jobs = 0
+        """At the disk threads."""
         self._complete: list[int] = []
-        """Pieces for the next job; none waits for longer than a turn of the loop."""
+        """Pieces for the next job: it goes when it is full, within a turn of the loop while a disk
+        thread may be idle, and else when one of those before it is done."""
         self._announce: list[int] = []
         self._smart_ban: SmartBan[Peer] = SmartBan()
         self.writing: set[int] = set()
@@ -51,7 +65,11 @@ class Completion:
         if len(self._complete) >= self._most:
             self.write()
         elif len(self._complete) == 1:
-            self._swarm.facilities.loop.call_soon(self.write)
+            self._swarm.facilities.loop.call_soon(self._write_if_idle)
+
+    def _write_if_idle(self) -> None:
+        if self._jobs < self._swarm.facilities.disk.threads:
+            self.write()
 
     def write(self) -> None:
         """Hand the complete pieces to a disk thread, in one job."""
@@ -59,6 +77,7 @@ class Completion:
         if not indexes:
             return
         self.writing.update(indexes)
+        self._jobs += 1
         swarm, content = self._swarm, self._download.content
         swarm.facilities.buffers.handed_over(len(indexes), swarm.geometry.piece_length)
         offset, sha1 = swarm.geometry.piece_offset, swarm.info.piece_hash
@@ -72,6 +91,8 @@ class Completion:
         self.writing.difference_update(indexes)
         swarm = self._swarm
         swarm.facilities.buffers.taken(len(indexes), swarm.geometry.piece_length)
+        self._jobs -= 1
+        self._write_if_idle()
         if isinstance(results, Exception):
             results = [results] * len(indexes)
         download = self._download

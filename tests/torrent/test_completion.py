@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 from engine.torrent.lifecycle import State
@@ -38,6 +40,27 @@ async def test_small_pieces_that_come_together_are_told_together(tmp_path: Path)
             at = index * BLOCK
             assert data[at : at + BLOCK] == SMALL.piece(index)
         assert one.torrent.have_bytes == sum(len(SMALL.piece(index)) for index in told)
+
+
+async def test_small_pieces_wait_for_each_other_while_the_disk_is_busy(tmp_path: Path) -> None:
+    """Those that come while each thread has a job are one job, and none is forgotten."""
+    async with one_torrent(tmp_path, content=SMALL) as one:
+        disk = one.session.facilities.disk
+        visitor = await one.visitor(has=ALL)
+        visitor.send(wire.frame(wire.UNCHOKE))
+        asked = await _requests(visitor, 16)
+        gate = threading.Event()
+        for _ in range(disk.threads):
+            disk.submit(gate.wait, lambda _: None)
+        try:
+            for request in asked:
+                one.known().on_data(memoryview(bytearray(one.block(*request))))
+                await asyncio.sleep(0)
+            writing = one.live.download.completion.writing
+            assert len(writing) == disk.threads, "a job for each thread, and the rest waits"
+        finally:
+            gate.set()
+        await one.until(lambda: one.torrent.have.count == 16)
 
 
 async def test_who_can_do_nothing_with_a_piece_hears_of_it_all_the_same(tmp_path: Path) -> None:
