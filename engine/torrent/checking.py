@@ -49,7 +49,9 @@ async def take_stamps(torrent: Torrent, disk: Disk) -> None:
     """Note how the files look when all that was to be written is. Without it, which happens when
     the metainfo cannot be read, the next start only has more to check.
 
-    What others did to the files since the last look that a write took fails the torrent now."""
+    What others did to the files since the last look that a write took fails the torrent now; that
+    can be told only if it was complete before, and the same files are wanted still."""
+    was_complete, choice = torrent.state is State.SEEDING, torrent.choice
     await disk.settle()
     with contextlib.suppress(SeedwrightError):
         files = torrent.files(torrent.info)
@@ -57,7 +59,8 @@ async def take_stamps(torrent: Torrent, disk: Disk) -> None:
             stamps = await disk.run(files.stamps)
         finally:
             files.close()
-        if torrent.state is State.SEEDING and (spoilt := _spoilt(torrent, stamps)):
+        is_judged = was_complete and torrent.state is State.SEEDING and torrent.choice is choice
+        if is_judged and (spoilt := _spoilt(torrent, stamps)):
             torrent.fail(StorageMissingError(spoilt))
         else:
             torrent.stamped(stamps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from engine.core.file_choice import FileChoice
 from engine.core.file_wishes import FileWishes
 from engine.core.metainfo import Metainfo
 from engine.errors import InputError
+from engine.storage.backend import FileStamp
+from engine.storage.chosen_files import ChosenFiles
 from engine.torrent.lifecycle import State
 from tests.end_to_end.rig import running, until, until_state
 from tests.fakes import scripted_peer as wire
@@ -113,6 +116,38 @@ async def test_it_seeds_when_what_was_kept_is_in_its_file_and_not_before(
             may_gather.set()
         await one.until(lambda: torrent.state is State.SEEDING)
         assert (tmp_path / "t/b").read_bytes() == content.data[PIECE + 5 :][:7]
+
+
+async def test_files_that_were_looked_at_before_the_end_are_not_found_missing_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Choosing looks at files too, and what it saw may be old when the torrent is complete."""
+    looked, may_go_on = threading.Event(), threading.Event()
+    stamps = ChosenFiles.stamps
+
+    def late(files: ChosenFiles) -> list[FileStamp | None]:
+        found = stamps(files)
+        looked.set()
+        may_go_on.wait(30.0)
+        return found
+
+    async with one_torrent(tmp_path, content=CONTENT) as one:
+        torrent = one.torrent
+        monkeypatch.setattr(ChosenFiles, "stamps", late)
+        try:
+            torrent.choose(choice(0, 0, 1))
+            await asyncio.to_thread(looked.wait, 30.0)
+            monkeypatch.undo()
+            giver = await one.visitor(0, has=ALL)
+            giver.send(wire.frame(wire.UNCHOKE))
+            asked = [(await giver.until(wire.REQUEST)).numbers for _ in range(3)]
+            giver.send(*(one.block(*request) for request in asked))
+            await one.until(lambda: torrent.state is State.SEEDING)
+        finally:
+            may_go_on.set()
+        await one.until(lambda: torrent.record is not None and torrent.record.is_clean)
+        assert not torrent.error
+        assert torrent.state is State.SEEDING
 
 
 async def test_many_changes_of_mind_in_a_row(tmp_path: Path) -> None:
