@@ -18,10 +18,12 @@ LIMIT_BYTES = 20 * 1024 * 1024
 _ALWAYS = 2
 MOST = 768
 """Pieces promised room, however small: what is kept about one costs as much as 16 KiB of it."""
-_FIRST_BYTES = 8 * 1024 * 1024
+_FIRST_BYTES = 6 * 1024 * 1024
 """Promised at first, and to a disk that does not keep up."""
+_FIRST_PIECES = 5
+"""Of large pieces so many all the same: with fewer, peers wait."""
 _KEPT_UP_BYTES = 4 * 1024 * 1024
-"""A disk keeps up with no more than this in hand; or two pieces, one for each of its threads."""
+"""A disk keeps up with no more than this in hand."""
 
 
 class PieceBuffers:
@@ -56,7 +58,7 @@ class PieceBuffers:
         A caller that must get on whatever others hold says so with `at_least` > 0, the number of
         pieces it still may demand.
         """
-        limit = min(self.limit_bytes, self._open_bytes)
+        limit = min(self.limit_bytes, max(self._open_bytes, _FIRST_PIECES * size))
         is_full = self.in_use_bytes + size > limit or self.count >= MOST
         if is_full and self.count >= _ALWAYS and at_least <= 0:
             return False
@@ -83,7 +85,7 @@ class PieceBuffers:
 
     def taken(self, count: int, size: int) -> None:
         """The disk is done with pieces: promise more from now on if it keeps up, less if not."""
-        keeps_up = self._writing_bytes <= max(_KEPT_UP_BYTES, 2 * size)
+        keeps_up = self._writing_bytes <= _KEPT_UP_BYTES
         self._writing_bytes -= count * size
         if keeps_up:
             most = max(_FIRST_BYTES, self.limit_bytes)

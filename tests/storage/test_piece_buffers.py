@@ -41,25 +41,27 @@ def test_two_buffers_of_any_size_are_always_granted() -> None:
 def test_while_pieces_wait_for_the_disk_less_is_promised() -> None:
     mib = 1 << 20
     pool = PieceBuffers(limit_bytes=20 * mib)
-    assert promised(pool) == 8
+    assert promised(pool) == 6
     for _ in range(4):
         pool.handed_over(1, mib)
     for _ in range(4):
         pool.taken(1, mib)
-    assert promised(pool) == 12
+    assert promised(pool) == 10
     pool.handed_over(20, mib)
     for _ in range(20):
         pool.taken(1, mib)
-    assert promised(pool) == 12, "as it fell to 8, and rose by the last 4, of which none waited"
+    assert promised(pool) == 10, "as it fell to 6, and rose by the last 4, of which none waited"
     for _ in range(20):
         pool.handed_over(1, mib)
         pool.taken(1, mib)
     assert promised(pool) == 20
 
 
-def test_a_large_piece_in_each_thread_is_no_sign_of_a_slow_disk() -> None:
+def test_of_large_pieces_five_are_promised_however_slow_the_disk_is() -> None:
+    """With two, one for each of its threads, peers would have nothing to send."""
     size = 4 << 20
-    pool = PieceBuffers(limit_bytes=5 * size)
+    pool = PieceBuffers(limit_bytes=6 * size)
+    assert promised(pool, size) == 5
     for _ in range(3):
         pool.handed_over(2, size)
         pool.taken(1, size)
