@@ -11,18 +11,21 @@ from engine.commands.output import say
 from tui.format import clean, duration, percent, plural, rate, short_size
 
 LINE_EVERY_S: Final = 5.0
+REPEAT_EVERY_S: Final = 60.0
 
 
 class Display:
     """Shows how far something is: `with Display() as display: display.show(…)`.
 
     `show` may be called as often as one likes; a terminal is redrawn each time, outside of one a
-    line is printed every five seconds.
+    line is printed every five seconds, or every minute while it says nothing new.
     """
 
     def __init__(self) -> None:
         self._bar: _Bar | None = None
         self._next_line_at = time.monotonic() + LINE_EVERY_S
+        self._line = ""
+        self._repeat_at = 0.0
 
     def __enter__(self) -> Self:
         if sys.stdout.isatty():
@@ -44,6 +47,13 @@ class Display:
             self._bar.show(progress, text)
         elif time.monotonic() >= self._next_line_at:
             self._next_line_at = time.monotonic() + LINE_EVERY_S
+            self._say_news(text)
+
+    def _say_news(self, text: str) -> None:
+        now = time.monotonic()
+        if text != self._line or now >= self._repeat_at:
+            self._line = text
+            self._repeat_at = now + REPEAT_EVERY_S
             say(text)
 
     def say(self, text: str) -> None:

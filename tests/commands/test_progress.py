@@ -48,6 +48,21 @@ def test_lines_come_now_and_then(
     assert capsys.readouterr().out == "one �[31m\ntwo\n"
 
 
+def test_a_line_that_says_nothing_new_comes_once_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download that waits for peers would fill a log with it."""
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with Display() as display:
+        for _ in range(25):
+            now += progress.LINE_EVERY_S
+            display.show(0.0, "no peers")
+        now += progress.LINE_EVERY_S
+        display.show(0.1, "one peer")
+    assert capsys.readouterr().out == "no peers\n" * 3 + "one peer\n"
+
+
 def test_a_terminal_has_a_bar(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
