@@ -13,10 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from engine.core.geometry import BLOCK_LENGTH, Geometry
+from engine.core.geometry import BLOCK_LENGTH, Geometry, Span
 
-Request: TypeAlias = tuple[int, int, int]
-"""(index, begin, length)."""
 Run: TypeAlias = tuple[int, int]
 """Whole blocks: the number of the first, and of the one behind the last."""
 
@@ -32,10 +30,10 @@ class UploadQueue:
 
     def __init__(self, geometry: Geometry) -> None:
         self._blocks_per_piece = geometry.blocks_per_piece if geometry.is_even else 0
-        self._order: deque[Run | Request] = deque()
+        self._order: deque[Run | Span] = deque()
         self._waiting: dict[int, int] = {}
         """The bits of the blocks that are asked for, by page; none of them is 0."""
-        self._odd: set[Request] = set()
+        self._odd: set[Span] = set()
         self._count = 0
         self._is_exact = True
         """The order names all that waits once, and nothing else."""
@@ -50,7 +48,7 @@ class UploadQueue:
                 return bool(self._waiting.get(number // _PAGE, 0) >> number % _PAGE & 1)
         return request in self._odd
 
-    def __iter__(self) -> Iterator[Request]:
+    def __iter__(self) -> Iterator[Span]:
         waiting, odd = dict(self._waiting), set(self._odd)
         for entry in self._order:
             if len(entry) == 2:
@@ -103,21 +101,23 @@ class UploadQueue:
                 self._order.append((number, number + 1))
                 self._count += 1
 
-    def take(self, count: int) -> list[Run] | Request:
-        """Take out the oldest: runs of at most `count` blocks in all, or one odd request. The queue
+    def take(self, count: int) -> list[Run | Span]:
+        """Take out the oldest, of at most `count` blocks in all; one however large it is. The queue
         must not be empty. HOT."""
-        runs: list[Run] = []
+        batch: list[Run | Span] = []
         order, waiting = self._order, self._waiting
         while order and count:
             entry = order.popleft()
             if len(entry) == 3:
-                if runs:
-                    order.appendleft(entry)
-                    break
                 if entry in self._odd:
+                    blocks = -(-entry[2] // BLOCK_LENGTH)
+                    if batch and blocks > count:
+                        order.appendleft(entry)
+                        break
                     self._odd.remove(entry)
+                    batch.append(entry)
+                    count -= min(count, blocks)
                     self._count -= 1
-                    return entry
                 continue
             first, end = entry
             page = first // _PAGE
@@ -134,14 +134,14 @@ class UploadQueue:
                 waiting[page] = rest
             else:
                 del waiting[page]
-            runs.append((first, until))
+            batch.append((first, until))
             count -= taken
             self._count -= taken
         if not self._count:
             self.clear()
-        return runs
+        return batch
 
-    def cancel(self, request: Request) -> bool:
+    def cancel(self, request: Span) -> bool:
         """Take one out; False if it did not wait."""
         if request not in self:
             return False
@@ -156,11 +156,11 @@ class UploadQueue:
             self._odd.remove(request)
         self._count -= 1
         self._is_exact = False
-        if len(self._order) > self._count + _MANY_STALE:
+        if len(self._order) > 2 * self._count + _MANY_STALE:
             self._set(list(self))
         return True
 
-    def keep(self, wanted: Callable[[Request], bool]) -> list[Request]:
+    def keep(self, wanted: Callable[[Span], bool]) -> list[Span]:
         """Take out all that are not `wanted`; return them."""
         every = list(self)
         self._set([request for request in every if wanted(request)])
@@ -169,7 +169,7 @@ class UploadQueue:
     def clear(self) -> None:
         self._set([])
 
-    def _set(self, requests: Sequence[Request]) -> None:
+    def _set(self, requests: Sequence[Span]) -> None:
         self._order.clear()
         self._waiting.clear()
         self._odd.clear()
@@ -181,7 +181,7 @@ class UploadQueue:
     def _is_whole(self, begin: int, length: object) -> bool:
         return length == BLOCK_LENGTH and not begin % BLOCK_LENGTH and self._blocks_per_piece > 0
 
-    def _request(self, number: int) -> Request:
+    def _request(self, number: int) -> Span:
         index, block = divmod(number, self._blocks_per_piece)
         return index, block * BLOCK_LENGTH, BLOCK_LENGTH
 

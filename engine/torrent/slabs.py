@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from engine.core.geometry import BLOCK_LENGTH, Geometry
+from collections.abc import Sequence
+
+from engine.core.geometry import BLOCK_LENGTH, Geometry, Span
+from engine.storage.backend import WritableView
 from engine.storage.reader import ReadRun
-from engine.swarm.upload_queue import Request, Run
+from engine.swarm.upload_queue import Run
 from engine.wire import encoder
 from engine.wire.encoder import PIECE_HEADER_LENGTH
 
@@ -27,28 +30,47 @@ class Slab:
     def __init__(self, frames: int) -> None:
         self.buffer = bytearray(FRAME_LENGTH * frames)
         self.view = memoryview(self.buffer)
-        self.blocks = [
-            self.view[at + PIECE_HEADER_LENGTH : at + FRAME_LENGTH]
-            for at in range(0, len(self.buffer), FRAME_LENGTH)
-        ]
+        self.blocks = _cut(self.view)
 
-    def lay_out(self, batch: list[Run] | Request, geometry: Geometry) -> list[ReadRun]:
-        """Write the headers of the frames; return what is to be read, and to where. HOT."""
-        if isinstance(batch, tuple):
-            index, begin, length = batch
-            encoder.pack_piece_header_into(self.buffer, 0, index, begin, length)
-            block = self.view[PIECE_HEADER_LENGTH : PIECE_HEADER_LENGTH + length]
-            return [(geometry.piece_offset(index) + begin, [block])]
+    def lay_out(self, batch: Sequence[Run | Span], geometry: Geometry) -> tuple[list[ReadRun], int]:
+        """Write the headers of the frames, one behind the other. Return what is to be read, and to
+        where, and how many bytes the frames are. HOT."""
         runs: list[ReadRun] = []
-        frame = 0
-        for first, end in batch:
-            encoder.pack_run_headers_into(
-                self.buffer, frame * FRAME_LENGTH, range(first, end), geometry.blocks_per_piece
-            )
-            until = frame + end - first
-            runs.append((first * BLOCK_LENGTH, self.blocks[frame:until]))
-            frame = until
-        return runs
+        views: list[WritableView] = []
+        at, read_until = 0, -1
+        for entry in batch:
+            if len(entry) == 2:
+                first, end = entry
+                encoder.pack_run_headers_into(
+                    self.buffer, at, range(first, end), geometry.blocks_per_piece
+                )
+                offset, behind = first * BLOCK_LENGTH, at + (end - first) * FRAME_LENGTH
+                frame, is_between = divmod(at, FRAME_LENGTH)
+                if is_between:  # an odd one comes before
+                    blocks = _cut(self.view[at:behind])
+                else:
+                    blocks = self.blocks[frame : frame + end - first]
+                length = (end - first) * BLOCK_LENGTH
+            else:
+                index, begin, length = entry
+                encoder.pack_piece_header_into(self.buffer, at, index, begin, length)
+                offset = geometry.piece_offset(index) + begin
+                behind = at + PIECE_HEADER_LENGTH + length
+                blocks = [self.view[at + PIECE_HEADER_LENGTH : behind]]
+            if offset != read_until:
+                views = []
+                runs.append((offset, views))
+            views += blocks
+            at, read_until = behind, offset + length
+        return runs, at
+
+
+def _cut(frames: memoryview) -> list[memoryview]:
+    """The places of the blocks in whole frames."""
+    return [
+        frames[at + PIECE_HEADER_LENGTH : at + FRAME_LENGTH]
+        for at in range(0, len(frames), FRAME_LENGTH)
+    ]
 
 
 class Slabs:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from engine.core.geometry import BLOCK_LENGTH, Geometry
+from engine.core.geometry import BLOCK_LENGTH, Geometry, Span
 from engine.errors import PeerTimeoutError, StorageError
 from engine.storage.reader import gather, read
 from engine.swarm.choker import Choker
@@ -19,9 +19,8 @@ from engine.swarm.spreading import Spreading
 from engine.swarm.upload_queue import Run
 from engine.swarm.uptake import WastedTurns
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
-from engine.torrent.slabs import BLOCKS_PER_SLAB, FRAME_LENGTH, SMALL_BATCH, Slab
+from engine.torrent.slabs import BLOCKS_PER_SLAB, SMALL_BATCH, Slab
 from engine.wire import encoder
-from engine.wire.encoder import PIECE_HEADER_LENGTH
 from engine.wire.messages import Request, RequestRun
 
 if TYPE_CHECKING:
@@ -173,7 +172,7 @@ class Upload:
         # With the fast extension every request is answered, be it by a reject (BEP 6).
         self._reject(peer, peer.uploads.keep(lambda request: request[0] in peer.granted_fast))
 
-    def _reject(self, peer: Peer, requests: Iterable[tuple[int, int, int]]) -> None:
+    def _reject(self, peer: Peer, requests: Iterable[Span]) -> None:
         if peer.protocol.is_fast:
             for request in requests:
                 peer.send(encoder.reject(*request))
@@ -243,20 +242,14 @@ class Upload:
         swarm = self._swarm
         geometry, files = swarm.geometry, swarm.files
         batch = peer.uploads.take(min(peer.batch, max(1, quota // BLOCK_LENGTH)))
-        if isinstance(batch, tuple):
-            indexes: Iterable[int] = batch[:1]
-            payload, frames = batch[2], -(-batch[2] // BLOCK_LENGTH)
-            size = payload + PIECE_HEADER_LENGTH
-        else:
-            indexes = _pieces_of(batch, geometry.blocks_per_piece)
-            frames = sum([end - first for first, end in batch])
-            payload, size = frames * BLOCK_LENGTH, frames * FRAME_LENGTH
         if self._watches_spreading:
-            for index in indexes:
+            for index in _pieces_of(batch, geometry.blocks_per_piece):
                 self.spreading.sent(peer, index)
+        frames = sum(map(_frames_of, batch))
         is_small = frames <= SMALL_BATCH
         slab = Slab(frames) if is_small else swarm.facilities.slabs.acquire()
-        runs = slab.lay_out(batch, geometry)
+        runs, size = slab.lay_out(batch, geometry)
+        payload = sum([len(view) for _, views in runs for view in views])
         swarm.up.take(size, peer)
         view = slab.view[:size]
         try:
@@ -317,6 +310,14 @@ def _blocks_of(run: RequestRun, geometry: Geometry) -> Iterator[Request]:
         yield Request(index, block * BLOCK_LENGTH, BLOCK_LENGTH)
 
 
-def _pieces_of(runs: Iterable[Run], blocks_per_piece: int) -> Iterator[int]:
-    for first, end in runs:
-        yield from range(first // blocks_per_piece, (end - 1) // blocks_per_piece + 1)
+def _frames_of(entry: Run | Span) -> int:
+    """Whole frames that have room for it."""
+    return entry[1] - entry[0] if len(entry) == 2 else -(-entry[2] // BLOCK_LENGTH)
+
+
+def _pieces_of(batch: Iterable[Run | Span], blocks_per_piece: int) -> Iterator[int]:
+    for entry in batch:
+        if len(entry) == 2:
+            yield from range(entry[0] // blocks_per_piece, (entry[1] - 1) // blocks_per_piece + 1)
+        else:
+            yield entry[0]

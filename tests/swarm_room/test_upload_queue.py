@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.geometry import BLOCK_LENGTH, Geometry
-from engine.swarm.upload_queue import _PAGE, Request, UploadQueue
+from engine.core.geometry import BLOCK_LENGTH, Geometry, Span
+from engine.swarm.upload_queue import _PAGE, UploadQueue
 
 PIECE = 4 * BLOCK_LENGTH
 EVEN = Geometry(3 * _PAGE * BLOCK_LENGTH + 5, PIECE)
@@ -31,13 +31,17 @@ _steps = st.lists(
 )
 
 
-def served(queue: UploadQueue, count: int, geometry: Geometry = EVEN) -> list[Request]:
+def served(queue: UploadQueue, count: int, geometry: Geometry = EVEN) -> list[Span]:
     """Take a batch out, and tell its requests one by one."""
-    batch = queue.take(count)
-    if isinstance(batch, tuple):
-        return [batch]
-    starts = [number * BLOCK_LENGTH for first, end in batch for number in range(first, end)]
-    return [(*divmod(start, geometry.piece_length), BLOCK_LENGTH) for start in starts]
+    requests: list[Span] = []
+    for entry in queue.take(count):
+        if len(entry) == 3:
+            requests.append(entry)
+            continue
+        for number in range(*entry):
+            place = divmod(number * BLOCK_LENGTH, geometry.piece_length)
+            requests.append((*place, BLOCK_LENGTH))
+    return requests
 
 
 @given(_steps, st.sampled_from([EVEN, Geometry(EVEN.total_length, PIECE + 1)]))
@@ -45,8 +49,8 @@ def test_it_is_a_set_in_the_order_of_asking(
     steps: list[tuple[str, object]], geometry: Geometry
 ) -> None:
     queue = UploadQueue(geometry)
-    asked: dict[Request, None] = {}
-    unsorted: set[Request] = set()  # asked again after a cancel: may have the old place
+    asked: dict[Span, None] = {}
+    unsorted: set[Span] = set()  # asked again after a cancel: may have the old place
     for verb, what in steps:
         if verb == "ask":
             assert isinstance(what, tuple)
@@ -96,12 +100,28 @@ def test_blocks_that_follow_each_other_are_one_run_through_the_ends_of_pieces() 
     assert not queue
 
 
-def test_an_odd_request_is_served_alone_and_in_its_turn() -> None:
+def test_an_odd_request_is_served_in_its_turn_and_counts_by_its_size() -> None:
     queue = UploadQueue(EVEN)
     queue.add_run(0, 0, 2)
     queue.add(5, 1, 7)
     queue.add_run(1, 0, 1)
-    assert [queue.take(9) for _ in range(3)] == [[(0, 2)], (5, 1, 7), [(4, 5)]]
+    queue.add(6, 0, 3 * BLOCK_LENGTH)
+    queue.add(7, 1, 1)
+    assert queue.take(6) == [(0, 2), (5, 1, 7), (4, 5)]
+    assert queue.take(1) == [(6, 0, 3 * BLOCK_LENGTH)]
+    assert queue.take(1) == [(7, 1, 1)]
+
+
+def test_many_cancels_cost_a_sweep_now_and_then() -> None:
+    queue = UploadQueue(EVEN)
+    for number in range(1000):
+        queue.add(number, 0, BLOCK_LENGTH)
+    sweeps = 0
+    for number in range(1000):
+        length = len(queue._order)
+        queue.cancel((number, 0, BLOCK_LENGTH))
+        sweeps += len(queue._order) < length
+    assert sweeps < 10
 
 
 @pytest.mark.parametrize("length", [BLOCK_LENGTH, 1])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import struct
+from itertools import islice
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.geometry import BLOCK_LENGTH
+from engine.core.geometry import BLOCK_LENGTH, Geometry
 from engine.torrent.slabs import _KEPT, BLOCKS_PER_SLAB, FRAME_LENGTH, Slab, Slabs
 from engine.wire.encoder import PIECE_HEADER_LENGTH
 
@@ -18,6 +22,44 @@ def test_a_slab_holds_a_batch_of_whole_frames() -> None:
     gap = bytes(PIECE_HEADER_LENGTH)
     frames = [gap + bytes([number + 1]) * BLOCK_LENGTH for number in range(BLOCKS_PER_SLAB)]
     assert slab.buffer == b"".join(frames)
+
+
+_entries = st.one_of(
+    st.tuples(st.integers(0, 60), st.integers(1, 4)).map(lambda it: (it[0], it[0] + it[1])),
+    st.tuples(st.integers(0, 14), st.integers(0, 60_000), st.integers(1, 5000)),
+)
+
+
+@given(st.lists(_entries, max_size=4))
+def test_what_is_laid_out_and_read_are_the_frames_in_their_order(
+    batch: list[tuple[int, int] | tuple[int, int, int]],
+) -> None:
+    geometry = Geometry(64 * BLOCK_LENGTH + 70_000, 4 * BLOCK_LENGTH)
+    content = random.Random(1).randbytes(geometry.total_length)
+    slab = Slab(BLOCKS_PER_SLAB)
+    runs, size = slab.lay_out(batch, geometry)
+    for offset, views in runs:
+        whole = iter(content[offset:])
+        for view in views:
+            view[:] = bytes(islice(whole, len(view)))
+    expected = b""
+    for entry in batch:
+        spans = (
+            [
+                (*divmod(n * BLOCK_LENGTH, geometry.piece_length), BLOCK_LENGTH)
+                for n in range(*entry)
+            ]
+            if len(entry) == 2
+            else [entry]
+        )
+        for index, begin, length in spans:
+            at = geometry.piece_offset(index) + begin
+            expected += (
+                struct.pack(">IBII", 9 + length, 7, index, begin) + content[at : at + length]
+            )
+    assert bytes(slab.view[:size]) == expected
+    ends = [offset + sum(map(len, views)) for offset, views in runs]
+    assert not any(end == offset for end, (offset, _) in zip(ends, runs[1:], strict=False))
 
 
 @given(st.lists(st.booleans(), max_size=100))
