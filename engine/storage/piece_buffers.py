@@ -23,7 +23,7 @@ _FIRST_BYTES = 6 * 1024 * 1024
 _FIRST_PIECES = 5
 """Of large pieces so many all the same: with fewer, peers wait."""
 _KEPT_UP_BYTES = 4 * 1024 * 1024
-"""A disk keeps up with no more than this in hand."""
+"""A disk keeps up with no more than this in hand; or two pieces, one for each of its threads."""
 
 
 class PieceBuffers:
@@ -58,7 +58,9 @@ class PieceBuffers:
         A caller that must get on whatever others hold says so with `at_least` > 0, the number of
         pieces it still may demand.
         """
-        limit = min(self.limit_bytes, max(self._open_bytes, _FIRST_PIECES * size))
+        # For all: or those of a torrent with small pieces would find what is open taken for ever.
+        self._open_bytes = max(self._open_bytes, _FIRST_PIECES * size)
+        limit = min(self.limit_bytes, self._open_bytes)
         is_full = self.in_use_bytes + size > limit or self.count >= MOST
         if is_full and self.count >= _ALWAYS and at_least <= 0:
             return False
@@ -85,7 +87,7 @@ class PieceBuffers:
 
     def taken(self, count: int, size: int) -> None:
         """The disk is done with pieces: promise more from now on if it keeps up, less if not."""
-        keeps_up = self._writing_bytes <= _KEPT_UP_BYTES
+        keeps_up = self._writing_bytes <= max(_KEPT_UP_BYTES, 2 * size)
         self._writing_bytes -= count * size
         if keeps_up:
             most = max(_FIRST_BYTES, self.limit_bytes)

@@ -62,11 +62,22 @@ def test_of_large_pieces_five_are_promised_however_slow_the_disk_is() -> None:
     size = 4 << 20
     pool = PieceBuffers(limit_bytes=6 * size)
     assert promised(pool, size) == 5
-    for _ in range(3):
-        pool.handed_over(2, size)
-        pool.taken(1, size)
+    pool.handed_over(2, size)
+    pool.taken(1, size)
+    pool.taken(1, size)
+    assert promised(pool, size) == 6, "one in each thread is no sign of a slow disk"
+    pool.handed_over(9, size)
+    for _ in range(7):
         pool.taken(1, size)
     assert promised(pool, size) == 5
+
+
+def test_small_pieces_get_room_beside_large_ones() -> None:
+    size = 2 << 20
+    pool = PieceBuffers(limit_bytes=10 * size)
+    for _ in range(4):
+        assert pool.reserve(size)
+    assert promised(pool, 1 << 20) == 2, "what large ones leave of what was opened for them"
 
 
 def promised(pool: PieceBuffers, size: int = 1 << 20) -> int:
