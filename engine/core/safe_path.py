@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
 from engine.errors import UnsafePathError
@@ -18,7 +19,9 @@ MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 2048
 MAX_DEPTH = 64
 _SHALLOW = 8
-"""Up to so many elements all folders of a torrent take little memory at a time."""
+_FILES_PER_FOLDER = 4
+"""Up to so many elements, and from so many files in each, all folders of a torrent take little
+memory at a time."""
 
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """All of Unicode's control characters (category Cc)."""
@@ -85,7 +88,9 @@ def safe_path(raw: Sequence[bytes]) -> tuple[str, ...]:
 def check_distinct(paths: Iterable[tuple[str, ...]]) -> None:
     """Refuse two files of one name, also where case is folded, and a file that is also a folder."""
     paths = list(paths)
-    if max(map(len, paths), default=0) <= _SHALLOW and _is_distinct(paths):
+    parents = {path[:-1] for path in paths}
+    has_few = len(parents) <= len(paths) // _FILES_PER_FOLDER + 1
+    if has_few and max(map(len, paths), default=0) <= _SHALLOW and _is_distinct(paths, parents):
         return
     folded = sorted((_folded(path), path) for path in paths)
     for (first, _), (second, path) in pairwise(folded):
@@ -97,10 +102,9 @@ def check_distinct(paths: Iterable[tuple[str, ...]]) -> None:
             raise UnsafePathError(f"{'/'.join(path[:depth])!r} is a file and a folder")
 
 
-def _is_distinct(paths: Sequence[tuple[str, ...]]) -> bool:
+def _is_distinct(paths: Sequence[tuple[str, ...]], parents: AbstractSet[tuple[str, ...]]) -> bool:
     """Tell quickly what sorting them would; every folder is held meanwhile."""
     files = set(map(_folded, paths))
-    parents = {path[:-1] for path in paths}
     folders = {path[:depth] for path in parents for depth in range(1, len(path) + 1)}
     return len(files) == len(paths) and files.isdisjoint(map(_folded, folders))
 

@@ -48,9 +48,10 @@ class SaveFolder:
         there and is no folder, or one that may not be entered. Costs a look at each."""
         whole = self.full_path(path)
         if error.errno in (errno.ENOTDIR, errno.EACCES):
-            for above in reversed(pathlib.Path(whole).parents):
-                if above.exists() and not (above.is_dir() and os.access(above, os.X_OK)):
-                    return str(above)
+            with contextlib.suppress(OSError):  # not even that may be asked
+                for above in reversed(pathlib.Path(whole).parents):
+                    if above.exists() and not (above.is_dir() and os.access(above, os.X_OK)):
+                        return str(above)
         return whole
 
     def open_file(self, path: Path, *, writable: bool, mode: int = 0o666) -> int:

@@ -304,7 +304,7 @@ class PiecePicker(Generic[PeerT]):
         return True
 
     def release(self, peer: PeerT, requests: Iterable[Span]) -> None:
-        """Free requests that this peer will not serve: rejected, timed out, or it choked us."""
+        """Free blocks that this peer will not serve: rejected, timed out, or it choked us."""
         for index, begin, _ in requests:
             partial = self._begun.get(index)
             if partial is not None and partial.release(begin // BLOCK_LENGTH, peer):

@@ -163,7 +163,7 @@ class RequestQueue:
         if runs is None:
             return None
         start, end, asked_at = runs[0]
-        if begin == start and end <= begin + BLOCK_LENGTH and not runs[1:]:
+        if begin == start and end <= begin + BLOCK_LENGTH and len(runs) == 1:
             # A piece of one block, or the last one of a piece.
             del self._asked[index]
             self.outstanding -= 1

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _KEEP_ALIVE_S = 100.0
 LATE_HAVES_S = 3.0
 """Between two times that a peer hears of pieces of which it can do nothing: in a crowd that is most
-of all packets, and of what the cores do. A seed hears at once who passes on what it sends."""
+of all packets, and of what the cores do. A seed hears each second who passes on what it sends."""
 _MAX_UNSENT_BYTES = 4 * 1024 * 1024
 _MAX_UNSENT_MESSAGES = 16 * 1024
 """Beyond what the kernel holds: far more than a batch of blocks, and a have for every piece that
