@@ -63,6 +63,15 @@ class Geometry:
     def block_size(self, index: int, block: int) -> int:
         return min(BLOCK_LENGTH, self.piece_size(index) - block * BLOCK_LENGTH)
 
+    def block_number(self, index: int, begin: int) -> int:
+        """Number the block that begins there through the torrent, which must be even."""
+        return index * self.blocks_per_piece + begin // BLOCK_LENGTH
+
+    def block_place(self, number: int) -> tuple[int, int]:
+        """Return (index, begin) of the block of this number; the torrent must be even."""
+        index, block = divmod(number, self.blocks_per_piece)
+        return index, block * BLOCK_LENGTH
+
     def contains(self, index: int, begin: int, length: int) -> bool:
         """True if the span lies inside piece `index` and is not empty."""
         return (

@@ -193,15 +193,15 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else ""
 
 
-def _length(source: Mapping[bytes, Value], what: str) -> int:
+def _length(source: Mapping[bytes, Value], name: str) -> int:
     length = _integer(source, b"length")
     if length < 0:
-        raise MetainfoError(f"{what} has {length} bytes")
+        raise MetainfoError(f"{name!r} has {length} bytes")
     return length
 
 
 def _single_file(name: str, info: Mapping[bytes, Value]) -> tuple[FileEntry, ...]:
-    return (_entry((name,), _length(info, repr(name)), 0, info, name),)
+    return (_entry((name,), _length(info, name), 0, info, name),)
 
 
 def _many_files(name: str, info: Mapping[bytes, Value]) -> tuple[FileEntry, ...]:
@@ -220,9 +220,7 @@ def _many_files(name: str, info: Mapping[bytes, Value]) -> tuple[FileEntry, ...]
         if not isinstance(item, dict):
             raise MetainfoError("a file that is no dictionary")
         path = _path(item.get(b"path.utf-8", item.get(b"path")))
-        length = item.get(b"length")
-        if not isinstance(length, int) or length < 0:
-            length = _length(item, repr(path[-1]))
+        length = _length(item, path[-1])
         folder = folders.setdefault(path[:-1], path[:-1])  # of many names one copy will do
         files.append(_entry((name, *folder, path[-1]), length, offset, item, name))
         offset += length

@@ -26,10 +26,10 @@ _MANY_STALE = 64
 class UploadQueue:
     """The requests of one peer, in the order in which they came."""
 
-    __slots__ = ("_blocks_per_piece", "_count", "_is_exact", "_odd", "_order", "_waiting")
+    __slots__ = ("_count", "_geometry", "_is_exact", "_odd", "_order", "_waiting")
 
     def __init__(self, geometry: Geometry) -> None:
-        self._blocks_per_piece = geometry.blocks_per_piece if geometry.is_even else 0
+        self._geometry = geometry
         self._order: deque[Run | Span] = deque()
         self._waiting: dict[int, int] = {}
         """The bits of the blocks that are asked for, by page; none of them is 0."""
@@ -44,7 +44,7 @@ class UploadQueue:
     def __contains__(self, request: object) -> bool:
         match request:
             case (int(index), int(begin), length) if self._is_whole(begin, length):
-                number = index * self._blocks_per_piece + begin // BLOCK_LENGTH
+                number = self._geometry.block_number(index, begin)
                 return bool(self._waiting.get(number // _PAGE, 0) >> number % _PAGE & 1)
         return request in self._odd
 
@@ -57,7 +57,7 @@ class UploadQueue:
                     bit = 1 << number % _PAGE
                     if waiting.get(page, 0) & bit:
                         waiting[page] ^= bit
-                        yield self._request(number)
+                        yield *self._geometry.block_place(number), BLOCK_LENGTH
             elif entry in odd:
                 odd.remove(entry)
                 yield entry
@@ -74,7 +74,7 @@ class UploadQueue:
     def add_run(self, index: int, begin: int, count: int) -> None:
         """Put `count` whole blocks, from `begin` of a piece on, behind the others; those that wait
         already stay where they are. The geometry must be even. HOT."""
-        first = index * self._blocks_per_piece + begin // BLOCK_LENGTH
+        first = self._geometry.block_number(index, begin)
         end = first + count
         while first < end:
             page = first // _PAGE
@@ -147,7 +147,7 @@ class UploadQueue:
             return False
         index, begin, length = request
         if self._is_whole(begin, length):
-            number = index * self._blocks_per_piece + begin // BLOCK_LENGTH
+            number = self._geometry.block_number(index, begin)
             page = number // _PAGE
             self._waiting[page] ^= 1 << number % _PAGE
             if not self._waiting[page]:
@@ -179,11 +179,7 @@ class UploadQueue:
             self.add(*request)
 
     def _is_whole(self, begin: int, length: object) -> bool:
-        return length == BLOCK_LENGTH and not begin % BLOCK_LENGTH and self._blocks_per_piece > 0
-
-    def _request(self, number: int) -> Span:
-        index, block = divmod(number, self._blocks_per_piece)
-        return index, block * BLOCK_LENGTH, BLOCK_LENGTH
+        return length == BLOCK_LENGTH and not begin % BLOCK_LENGTH and self._geometry.is_even
 
 
 def _bits(first: int, end: int) -> int:

@@ -304,10 +304,9 @@ class Upload:
 
 
 def _blocks_of(run: RequestRun, geometry: Geometry) -> Iterator[Request]:
-    first = run.index * geometry.blocks_per_piece + run.begin // BLOCK_LENGTH
+    first = geometry.block_number(run.index, run.begin)
     for number in range(first, first + run.count):
-        index, block = divmod(number, geometry.blocks_per_piece)
-        yield Request(index, block * BLOCK_LENGTH, BLOCK_LENGTH)
+        yield Request(*geometry.block_place(number), BLOCK_LENGTH)
 
 
 def _frames_of(entry: Run | Span) -> int:
