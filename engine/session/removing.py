@@ -1,25 +1,108 @@
 """Torrents on their way out: forgotten already, with files that are still being deleted.
 
-Invariant: who adds the same torrent again begins when those are gone; else it would find them
-there, call itself complete, and lose them.
+    forgotten, what must go is noted ─► written files settle ─► deleted ─► the note goes, too
+    one commit of the state file                                           another
+
+Invariants: who adds the same torrent again begins when its files are gone; else it would find them
+there, call itself complete, and lose them. A kill loses no intention: the next start goes on with
+what is noted. Only where it could not be done and who asked was told why it is not tried again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 from engine.core.identifiers import InfoHash
+from engine.core.metainfo import Info, Metainfo
+from engine.errors import InputError, StorageError
+from engine.session.state_db import Removal, StateDb
+from engine.storage.chosen_files import ChosenFiles, remove_part_file
+from engine.torrent.facilities import Facilities
+from engine.torrent.torrent import Torrent
+
+log = logging.getLogger(__name__)
 
 
 class Removals:
     """What is being removed from one session. Loop thread only."""
 
-    __slots__ = ("_under_way",)
+    __slots__ = ("_facilities", "_state", "_under_way")
 
-    def __init__(self) -> None:
+    def __init__(self, state: StateDb | None, facilities: Facilities) -> None:
+        self._state = state
+        self._facilities = facilities
         self._under_way: dict[InfoHash, asyncio.Event] = {}
+
+    async def remove(self, torrent: Torrent, info: Info | None) -> None:
+        """Forget a torrent that is at rest; with `info` delete its files, too. Raises StorageError
+        with the first reason why something is left."""
+        delete: Callable[[], None] | None = None
+        if info is not None:
+            delete = torrent.files(info).delete
+        elif torrent.choice is not None:
+            delete = partial(remove_part_file, torrent.save_path, torrent.info_hash)
+        with self.of(torrent.info_hash):
+            await self._forget(torrent.info_hash, delete is not None, info is not None)
+            await self._facilities.disk.settle()
+            if delete is None:
+                return
+            try:
+                await self._facilities.disk.run(delete)
+            except StorageError:
+                # Who is told that files are still there must not lose them with the next start.
+                await self._end(torrent.info_hash)
+                raise
+            await self._end(torrent.info_hash)
+
+    async def go_on(self) -> None:
+        """Take up the removals that an earlier life began; they end in tasks of their own. Raises
+        StorageError."""
+        if self._state is None:
+            return
+        for removal in await self._state.run(self._state.removals):
+            under_way = contextlib.ExitStack()
+            under_way.enter_context(self.of(InfoHash(removal.info_hash)))
+            self._facilities.spawn(self._go_on(removal, under_way))
+
+    async def _go_on(self, removal: Removal, under_way: contextlib.ExitStack) -> None:
+        info_hash = InfoHash(removal.info_hash)
+        with under_way:
+            try:
+                try:
+                    delete = self._deletion(removal)
+                except InputError as error:
+                    log.error("%s: which its files are is not known any more: %s", info_hash, error)
+                else:
+                    await self._facilities.disk.run(delete)
+                    log.info("%s: its removal, interrupted before, is done", info_hash)
+                await self._end(info_hash)
+            except StorageError as error:
+                log.error("%s: the next start tries again to remove it: %s", info_hash, error)
+
+    def _deletion(self, removal: Removal) -> Callable[[], None]:
+        """What deletes the files of a torrent that only its note is left of. Raises InputError."""
+        save_path = Path(removal.save_path)
+        if removal.metainfo is None:
+            return partial(remove_part_file, save_path, InfoHash(removal.info_hash))
+        info = Metainfo.parse(removal.metainfo).info
+        return ChosenFiles(save_path, info, self._facilities.file_pool).delete
+
+    async def _forget(self, info_hash: InfoHash, notes: bool, with_data: bool) -> None:
+        if self._state is None:
+            return
+        if notes:
+            await self._state.run(self._state.begin_removal, info_hash, with_data)
+        else:
+            await self._state.run(self._state.remove, info_hash)
+
+    async def _end(self, info_hash: InfoHash) -> None:
+        if self._state is not None:
+            await self._state.run(self._state.remove, info_hash)
 
     @contextlib.contextmanager
     def of(self, info_hash: InfoHash) -> Iterator[None]:

@@ -45,7 +45,6 @@ from engine.session.state_db import StateDb
 from engine.session.tasks import Tasks
 from engine.session.watch_folder import WatchFolder
 from engine.session.wire_index import WireIndex
-from engine.storage.chosen_files import remove_part_file
 from engine.storage.disk import Disk
 from engine.storage.file_pool import FilePool
 from engine.storage.piece_buffers import PieceBuffers
@@ -82,7 +81,6 @@ class Session:
         self._active: dict[Torrent, None] = {}
         self._tasks = Tasks(self._loop)
         self.spawn = self._tasks.spawn
-        self._removals = Removals()
         self._tick_timer: asyncio.TimerHandle | None = None
         self._ticked_at = self._loop.time()
         self._totals_before = {"downloaded": 0, "uploaded": 0}
@@ -147,6 +145,7 @@ class Session:
             dht=self.dht_announcing,
             spawn=self.spawn,
         )
+        self._removals = Removals(state, self.facilities)
         self.announcing = Announcing(self._loop, self.spawn, lambda: bool(self.route.waiting))
         self.committing = Committing(
             self._loop, state, is_there=self._is_there, totals=self._totals, spawn=self.spawn
@@ -178,6 +177,7 @@ class Session:
             else:
                 self._register(torrent)
         self.committing.is_loaded = True
+        await self._removals.go_on()
         wanted = [torrent for torrent in self.torrents.values() if torrent.wants_to_run]
         self.spawn(resume(wanted, self.facilities, partial(self._state.run, self._state.metainfos)))
         if self.options.watch_folder is not None:
@@ -272,19 +272,12 @@ class Session:
         return torrent
 
     async def remove(self, torrent: Torrent, *, delete_data: bool = False) -> None:
-        """Forget a torrent; with `delete_data` delete its files, and nothing else, too."""
+        """Forget a torrent; with `delete_data` delete its files, and nothing else, too. Raises
+        StorageError."""
         info = torrent.info if delete_data and torrent.has_info else None
         torrent.pause()
         self._unregister(torrent)
-        with self._removals.of(torrent.info_hash):
-            if self._state is not None:
-                await self._state.run(self._state.remove, torrent.info_hash)
-            await self.facilities.disk.settle()
-            if info is not None:
-                await self.facilities.disk.run(torrent.files(info).delete)
-            elif torrent.choice is not None:
-                job = partial(remove_part_file, torrent.save_path, torrent.info_hash)
-                await self.facilities.disk.run(job)
+        await self._removals.remove(torrent, info)
 
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
         """Limit the whole session, in bytes a second; 0 lifts a limit, None leaves it."""

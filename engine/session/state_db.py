@@ -21,10 +21,17 @@ from engine.torrent.unfinished import UnfinishedBlock
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _LOCK_TIMEOUT_S = 1.0
 """A predecessor that is on its way out may hold the file so much longer."""
-_SCHEMA = """
+_REMOVALS = """
+CREATE TABLE removals (          -- forgotten torrents with files that must still be deleted
+    info_hash BLOB PRIMARY KEY,
+    save_path TEXT NOT NULL,
+    metainfo BLOB                -- which files those are; NULL: none but the part file
+) WITHOUT ROWID;
+"""
+_SCHEMA = f"""
 CREATE TABLE torrents (
     info_hash BLOB PRIMARY KEY,
     name TEXT NOT NULL,
@@ -59,13 +66,15 @@ CREATE TABLE unfinished (        -- received blocks of pieces that are not compl
     PRIMARY KEY (info_hash, piece, block)
 );
 CREATE TABLE session (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+{_REMOVALS}
 """
 _MIGRATIONS = {
     1: """
 ALTER TABLE torrents ADD COLUMN priorities BLOB NOT NULL DEFAULT x'';
 ALTER TABLE torrents ADD COLUMN wanted BLOB NOT NULL DEFAULT x'';
 ALTER TABLE torrents ADD COLUMN wishes TEXT NOT NULL DEFAULT '';
-"""
+""",
+    2: _REMOVALS,
 }
 """What leads from a version to the next one."""
 
@@ -100,6 +109,15 @@ class StoredTorrent:
     priorities: bytes
     wanted: bytes
     wishes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One row of `removals`, column by column."""
+
+    info_hash: bytes
+    save_path: str
+    metainfo: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +212,8 @@ class StateDb:
                 "INSERT OR REPLACE INTO metainfo VALUES (?, ?)", (row.info_hash, metainfo)
             )
             self._db.execute(_PUT, _values(row))
+            # From now on its files are wanted.
+            self._db.execute("DELETE FROM removals WHERE info_hash = ?", (row.info_hash,))
 
     def unfinished(self, info_hash: InfoHash) -> list[UnfinishedBlock]:
         """The blocks that are kept of a torrent's begun pieces."""
@@ -217,9 +237,30 @@ class StateDb:
             )
 
     def remove(self, info_hash: InfoHash) -> None:
+        """Forget a torrent, and that anything of it must still be deleted."""
         with self._transaction():
-            for table in ("torrents", "metainfo", "unfinished"):
-                self._db.execute(f"DELETE FROM {table} WHERE info_hash = ?", (bytes(info_hash),))
+            self._forget(bytes(info_hash))
+            self._db.execute("DELETE FROM removals WHERE info_hash = ?", (bytes(info_hash),))
+
+    def begin_removal(self, info_hash: InfoHash, with_data: bool) -> None:
+        """Forget a torrent, but for what of it must still be deleted until `remove`: its part file,
+        and with its data all of its files."""
+        metainfo = "metainfo.data" if with_data else "NULL"
+        with self._transaction():
+            self._db.execute(
+                f"INSERT OR REPLACE INTO removals SELECT info_hash, save_path, {metainfo} "
+                "FROM torrents JOIN metainfo USING (info_hash) WHERE info_hash = ?",
+                (bytes(info_hash),),
+            )
+            self._forget(bytes(info_hash))
+
+    def _forget(self, info_hash: bytes) -> None:
+        for table in ("torrents", "metainfo", "unfinished"):
+            self._db.execute(f"DELETE FROM {table} WHERE info_hash = ?", (info_hash,))
+
+    def removals(self) -> list[Removal]:
+        """Those that were begun and have not ended."""
+        return [Removal(*row) for row in self._db.execute("SELECT * FROM removals")]
 
     def totals(self) -> dict[str, int]:
         return {key: value for key, value in self._session() if not isinstance(value, bytes)}

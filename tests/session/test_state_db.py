@@ -14,7 +14,7 @@ import pytest
 
 from engine.core.identifiers import InfoHash
 from engine.errors import StorageError
-from engine.session.state_db import SCHEMA_VERSION, Changes, StateDb, StoredTorrent
+from engine.session.state_db import SCHEMA_VERSION, Changes, Removal, StateDb, StoredTorrent
 from engine.torrent.unfinished import UnfinishedBlock
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +112,29 @@ async def test_rows_are_replaced_and_removed(db: StateDb) -> None:
         await db.run(db.metainfo, InfoHash(other.info_hash))
     with pytest.raises(StorageError):
         db.run_now(db.metainfo, InfoHash(other.info_hash))
+
+
+async def test_what_must_still_be_deleted_is_noted_until_it_is_gone_or_wanted_again(
+    db: StateDb,
+) -> None:
+    one, two, other = row(1), row(2), row(3)
+    for each in (one, two, other):
+        await db.run(db.add, each, b"meta")
+    await db.run(db.begin_removal, InfoHash(one.info_hash), True)
+    await db.run(db.begin_removal, InfoHash(two.info_hash), False)
+    assert await db.run(db.load) == [other]
+    with pytest.raises(StorageError):
+        await db.run(db.metainfo, InfoHash(one.info_hash))
+    notes = [
+        Removal(one.info_hash, one.save_path, b"meta"),
+        Removal(two.info_hash, two.save_path, None),
+    ]
+    assert await db.run(db.removals) == notes
+    await db.run(db.remove, InfoHash(one.info_hash))
+    assert await db.run(db.removals) == notes[1:]
+    await db.run(db.add, two, b"meta")
+    assert await db.run(db.removals) == []
+    assert await db.run(db.load) == [two, other]
 
 
 async def test_blocks_are_kept_until_their_piece_ends(db: StateDb) -> None:
@@ -238,6 +261,7 @@ async def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     StateDb(path).close()
     raw = sqlite3.connect(path)
+    raw.execute("DROP TABLE removals")
     for column in ("priorities", "wanted", "wishes"):
         raw.execute(f"ALTER TABLE torrents DROP COLUMN {column}")
     raw.execute("PRAGMA user_version = 1")
@@ -252,4 +276,5 @@ async def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
         assert [bytes(each.info_hash) for each in state.load()] == [row(1).info_hash]
         assert state.load()[0].priorities == b""
         assert state.load()[0].wishes == ""
+        assert state.removals() == []
         state.close()
