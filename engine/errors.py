@@ -153,6 +153,8 @@ class StorageError(SeedwrightError):
         reason = error.strerror or str(error)
         if error.errno == errno.ENOTDIR:
             reason = "a file stands where a folder should be"
+        elif error.errno == errno.EISDIR:
+            reason = "a folder stands where a file should be"
         return kind(f"{doing}: {reason}")
 
 

@@ -51,8 +51,9 @@ class Backend(Protocol):
         """
         ...
 
-    def stamps(self) -> list[FileStamp | None]:
-        """One for each file; None where nothing is stored, as for missing ones and pads."""
+    def stamps(self, *, strict: bool = False) -> list[FileStamp | None]:
+        """One for each file; None where nothing is stored, as for missing ones and pads. `strict`
+        raises StorageError for what stands in the way of a file: a folder, a link."""
         ...
 
     def delete(self) -> None:

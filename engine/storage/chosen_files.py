@@ -77,9 +77,9 @@ class ChosenFiles(TorrentFiles):
         # Where the bytes are must be looked up first, and that waits.
         return self._placement.is_settled and super().read_into_nowait(offset, views)
 
-    def stamps(self) -> list[FileStamp | None]:
+    def stamps(self, *, strict: bool = False) -> list[FileStamp | None]:
         """See Backend. While files are skipped there is one more, of the part file."""
-        stamps = super().stamps()
+        stamps = super().stamps(strict=strict)
         return [*stamps, self._parts.stamp()] if self.skipped else stamps
 
     def pieces_at(self, stamp: int) -> Iterable[int]:

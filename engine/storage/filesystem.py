@@ -12,7 +12,6 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from engine.core.metainfo import FileEntry, Info
@@ -20,15 +19,14 @@ from engine.errors import StorageError, StorageMissingError
 from engine.storage.backend import FileStamp, WritableView
 from engine.storage.file_map import FileMap, Span
 from engine.storage.file_pool import FilePool
-from engine.storage.save_folder import FileMaker, SaveFolder
+from engine.storage.nowait import nowait_flags
+from engine.storage.save_folder import FileMaker, SaveFolder, refuse_irregular
 from engine.storage.views import MAX_VIEWS, cut, fill_with_zeros, rest_of, write_all
 
 CUT_SHORT = "the file was cut short by somebody else meanwhile"
 REMOVED = "the file was removed meanwhile"
 _SMALL_FILE_BYTES = 256 * 1024
 """Files that come in one piece and are no larger are opened for that one write."""
-_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
-_MEMORY_FILE_SYSTEMS = frozenset(["tmpfs", "ramfs", "hugetlbfs"])
 
 
 class TorrentFiles:
@@ -139,10 +137,16 @@ class TorrentFiles:
             offset += span.length
         return end
 
-    def stamps(self) -> list[FileStamp | None]:
+    def stamps(self, *, strict: bool = False) -> list[FileStamp | None]:
         files = self._info.files
         found = self._folder.lstat_all([entry.path for entry in files])
-        return [_stamp(entry, look) for entry, look in zip(files, found, strict=True)]
+        stamps: list[FileStamp | None] = []
+        for entry, look in zip(files, found, strict=True):
+            stamp = _stamp(entry, look)
+            if strict and stamp is None and look is not None:
+                self._refuse_obstacle(len(stamps), look.st_mode)
+            stamps.append(stamp)
+        return stamps
 
     def delete(self) -> None:
         """See Backend. Goes on past what cannot be removed and raises the first reason."""
@@ -181,6 +185,13 @@ class TorrentFiles:
 
     def close(self) -> None:
         self._pool.invalidate(self)
+
+    def _refuse_obstacle(self, file: int, mode: int) -> None:
+        """Raise StorageError for what stands in the place of a file that is to be written."""
+        entry = self._info.files[file]
+        if entry.symlink is None and self._is_made(file):
+            with self._translating("looking at", file):
+                refuse_irregular(mode, entry.path[-1])
 
     def _is_made(self, file: int) -> bool:
         """True if a file is made before the first write."""
@@ -273,7 +284,7 @@ class TorrentFiles:
         with found as fd:
             flags = found.read_flags
             if flags is None:
-                flags = found.read_flags = _nowait_flags(fd)
+                flags = found.read_flags = nowait_flags(fd)
             try:
                 return flags >= 0 and os.preadv(fd, views, at, flags) == length
             except OSError:
@@ -366,32 +377,3 @@ def _stamp(entry: FileEntry, found: os.stat_result | None) -> FileStamp | None:
     if not stat.S_ISREG(found.st_mode):
         return None
     return FileStamp(found.st_size, found.st_mtime_ns)
-
-
-def _nowait_flags(fd: int) -> int:
-    """Return the flags with which reading `fd` never waits for a disk; -1 if there are none."""
-    try:
-        os.preadv(fd, (bytearray(1),), 0, _NOWAIT)
-    except BlockingIOError:
-        return _NOWAIT
-    except OSError:
-        return 0 if _is_in_memory(os.fstat(fd).st_dev) else -1
-    return _NOWAIT or -1
-
-
-@lru_cache(maxsize=64)
-def _is_in_memory(device: int) -> bool:
-    """Tell whether a device is a file system without a disk: there, reading never waits.
-
-    These refuse RWF_NOWAIT on many kernels though nothing is ever cold.
-    """
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
-            for line in mounts:
-                fields = line.split()
-                if fields[2] == wanted:
-                    return fields[fields.index("-") + 1] in _MEMORY_FILE_SYSTEMS
-    except (OSError, ValueError, IndexError):
-        pass
-    return False

@@ -40,8 +40,8 @@ class Middleware:
     def next_data(self, offset: int, end: int) -> int:
         return self.inner.next_data(offset, end)
 
-    def stamps(self) -> list[FileStamp | None]:
-        return self.inner.stamps()
+    def stamps(self, *, strict: bool = False) -> list[FileStamp | None]:
+        return self.inner.stamps(strict=strict)
 
     def delete(self) -> None:
         self.inner.delete()

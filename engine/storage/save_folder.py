@@ -66,8 +66,7 @@ class SaveFolder:
         finally:
             _close(folder)
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise OSError(errno.EPERM, "not a regular file")
+            refuse_irregular(os.fstat(fd).st_mode, name)
         except OSError:
             os.close(fd)
             raise
@@ -188,6 +187,17 @@ class SaveFolder:
         return fd, path[-1]
 
 
+def refuse_irregular(mode: int, name: str) -> None:
+    """Raise OSError for what cannot be the contents of a file."""
+    if stat.S_ISREG(mode):
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if stat.S_ISLNK(mode):
+        raise _link_refused(name)
+    raise OSError(errno.EPERM, "not a regular file")
+
+
 class FileMaker:
     """Makes files in one folder, many in a row: they share the walk to it. Use it as a context
     manager, and briefly: from the beginning it holds that folder open. HOT."""
@@ -243,6 +253,9 @@ def _refuse_symlink(error: OSError, above: int | None, name: str) -> None:
     except OSError:
         return
     if stat.S_ISLNK(found.st_mode):
-        raise SymlinkRefusedError(
-            errno.EPERM, f"{os.path.basename(name)!r} is a symbolic link, not followed"
-        ) from error
+        raise _link_refused(name) from error
+
+
+def _link_refused(name: str) -> SymlinkRefusedError:
+    what = f"{os.path.basename(name)!r} is a symbolic link, not followed"
+    return SymlinkRefusedError(errno.EPERM, what)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.core.bitfield import Bitfield
@@ -34,7 +35,7 @@ async def make_ready(torrent: Torrent, disk: Disk) -> None:
             for piece in lost:
                 have.discard(piece)
             torrent.checked(have)
-        suspects = find_suspects(torrent, await disk.run(files.stamps))
+        suspects = find_suspects(torrent, await disk.run(partial(files.stamps, strict=True)))
         if suspects is None or suspects:
             await check(torrent, disk, files, suspects)
         await disk.run(files.prepare)

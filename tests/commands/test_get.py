@@ -146,6 +146,19 @@ def test_a_folder_that_cannot_be_written_is_the_storages_fault(rig: Rig, content
     assert done.is_error(5, "taken")
 
 
+def test_what_is_in_the_way_is_named_before_anybody_is_asked(rig: Rig, content: Content) -> None:
+    target = rig.home / "target"
+    place = target / content.name / "sub" / "b.bin"
+    place.mkdir(parents=True)
+    refused = rig.run("get", content.torrent, "-o", target, "--isolated")
+    assert refused.is_error(5, f" {place}: a folder stands where a file should be")
+    place.rmdir()
+    place.parent.rmdir()
+    place.parent.write_bytes(b"mine")
+    refused = rig.run("get", content.torrent, "-o", target, "--isolated")
+    assert refused.is_error(5, f" {place.parent}: a file stands where a folder should be")
+
+
 @pytest.mark.parametrize("below", ["", "sub/deeper"])
 def test_a_file_in_the_way_of_the_folder_is_named(rig: Rig, content: Content, below: str) -> None:
     file = rig.home / "FILE"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine.core.file_wishes import FileWishes
 from engine.core.metainfo import Info, Metainfo
 from engine.storage.file_map import FileMap
 from engine.storage.filesystem import TorrentFiles
@@ -129,6 +130,29 @@ async def test_a_save_path_that_is_no_folder_is_an_error_at_once(tmp_path: Path)
         assert str(blocked) in torrent.error
         blocked.unlink()
         torrent.start()
+        await until_state(session, torrent, State.DOWNLOADING)
+
+
+async def test_a_folder_in_the_place_of_a_file_is_an_error_at_once(tmp_path: Path) -> None:
+    content = sample([Layout(name, 3 * PIECE) for name in "abc"], PIECE)
+    content.store(tmp_path)
+    place = tmp_path / "t" / "b"
+    place.unlink()
+    place.mkdir()
+    async with running() as session:
+        torrent = await session.add(Metainfo(content.info), save_path=tmp_path)
+        await until_state(session, torrent, State.ERROR)
+        assert f"{place}: a folder stands where a file should be" in torrent.error
+        assert not torrent.have.count, "it says so before it reads what else is there"
+        await session.remove(torrent)
+        torrent = await session.add(
+            Metainfo(content.info), save_path=tmp_path, wishes=FileWishes(skip=("b",))
+        )
+        await until_state(session, torrent, State.SEEDING)
+        assert torrent.have.count == 6, "where it is skipped nothing is in the way"
+        await session.remove(torrent)
+        place.rmdir()
+        torrent = await session.add(Metainfo(content.info), save_path=tmp_path)
         await until_state(session, torrent, State.DOWNLOADING)
 
 

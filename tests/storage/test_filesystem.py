@@ -321,10 +321,29 @@ def test_what_is_no_regular_file_is_refused_without_hanging(tmp_path: Path, pool
     os.unlink(tmp_path / "t")
     os.mkdir(tmp_path / "t")
     for call in (files.read_into, files.write):
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError, match="/t: a folder stands where a file should be"):
             call(0, [bytearray(10)])
     files.delete()
     assert (tmp_path / "t").is_dir()
+
+
+@pytest.mark.parametrize("what", ["folder", "link", "fifo"])
+def test_a_strict_look_refuses_what_is_in_the_way(files: TorrentFiles, what: str) -> None:
+    write_all(files)
+    stamps = files.stamps(strict=True)
+    place = files.root / "t" / "c"
+    place.unlink()
+    gone = [*stamps[:5], None]
+    assert files.stamps(strict=True) == gone
+    if what == "folder":
+        place.mkdir()
+    elif what == "link":
+        place.symlink_to("a")
+    else:
+        os.mkfifo(place)
+    assert files.stamps() == gone
+    with pytest.raises(StorageError, match=f"looking at {place}: "):
+        files.stamps(strict=True)
 
 
 def test_an_immutable_folder_is_denied(files: TorrentFiles) -> None:
