@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual.widget import Widget
-from textual.widgets import Button, Input, OptionList
+from textual.widgets import Button, Input, OptionList, Static
 
 from tests.fakes.fake_engine import FakeEngine
 from tests.tui.scene import Scene, scene
@@ -47,6 +47,38 @@ async def test_a_dialogue_shows_its_line_and_what_is_wrong_with_it(
         wrong = screen.query_one(".wrong")
         await shown.until(lambda: wrong.display and _is_seen(shown, wrong))
         await shown.until(lambda: _is_seen(shown, line))
+
+
+@pytest.mark.parametrize("size", [(80, 20), (60, 16), (47, 24), (47, 20), (40, 12), (30, 24)])
+@pytest.mark.parametrize("key", DIALOGUES)
+async def test_what_is_wrong_is_cut_to_the_room_that_the_buttons_leave(
+    key: str, size: tuple[int, int]
+) -> None:
+    async with scene(size=size) as shown:
+        await shown.press(key)
+        screen = shown.app.screen
+        line, wrong = screen.query_one(DIALOGUES[key], Input), screen.query_one(".wrong", Static)
+        line.value = "/" + "no address at all " * 300
+        await shown.press("enter")
+        await shown.until(lambda: wrong.display and _is_seen(shown, wrong))
+        for widget in (screen.query_one("#ok"), screen.query_one("#cancel"), line):
+            await shown.until(lambda: _is_seen(shown, widget))  # noqa: B023
+        assert key == "P" or "…" in str(wrong.content)
+        await shown.pilot.resize_terminal(40, 10)
+        await shown.until(lambda: shown.app.screen._compositor.size == (40, 10))
+        for widget in (screen.query_one("#ok"), wrong, line):
+            await shown.until(lambda: _is_seen(shown, widget))  # noqa: B023
+
+
+async def test_a_toast_covers_no_dialogue_of_a_few_lines() -> None:
+    async with scene(size=TINY, draws_toasts=True) as shown:
+        shown.app.notify("one two three", timeout=600)
+        await shown.says("▌ two")
+        await shown.press("a")
+        await shown.says("Add a torrent")
+        assert "▌ two" not in "\n".join(shown.text())
+        await shown.press("escape")
+        await shown.says("▌ two")
 
 
 @pytest.mark.parametrize("size", [TINY, LOW])

@@ -28,6 +28,7 @@ class Dialogue(ModalScreen[None]):
         super().__init__()
         self.typed_ahead: list[events.Key] | None = []
         """Keys that came before anything here had the focus; None once something had."""
+        self._wrong = ""
 
     def command(self) -> Awaitable[object]:
         """What OK does. May raise, or its awaiting, SeedwrightError: that is shown, and the
@@ -64,12 +65,32 @@ class Dialogue(ModalScreen[None]):
     def action_cancel(self) -> None:
         self.dismiss(None)
 
+    def on_resize(self) -> None:
+        if self._wrong:
+            self._say(self._wrong)
+
     def _say(self, wrong: str) -> None:
+        self._wrong = wrong
         line = self.query_one(".wrong", Static)
         most = min(_MOST_CHARS, int(self.app.size.area * _MOST_OF_THE_SCREEN))
-        line.update(Content(fmt.clean(fmt.excerpt(wrong, most))))
+        line.update(_said(wrong, most))
         line.display = bool(wrong)
-        if wrong and self.focused is not None:  # with less room, it may have left the screen
+        self.set_class(bool(wrong), "-wrong")
+        if wrong:
+            self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        """Cut what is wrong to the lines there are for it: all that is below it stays in sight."""
+        line, frame = self.query_one(".wrong", Static), self.query_one(".dialogue")
+        bottom = max(child.region.bottom for child in frame.displayed_children)
+        excess = bottom - frame.content_region.bottom
+        width, most = line.content_size.width, max(1, line.size.height - excess)
+        if excess > 0 and width:
+            chars = width * most
+            while len(_said(self._wrong, chars).wrap(width)) > most and chars > width:
+                chars -= 1
+            line.update(_said(self._wrong, chars))
+        if self.focused is not None:  # with less room, it may have left the screen
             self.call_after_refresh(self.focused.scroll_visible, animate=False)
 
     def _confirm(self) -> None:
@@ -82,3 +103,7 @@ class Dialogue(ModalScreen[None]):
             self._say(str(error))
         else:
             self.dismiss(None)
+
+
+def _said(wrong: str, most: int) -> Content:
+    return Content(fmt.clean(fmt.excerpt(wrong, most)))
