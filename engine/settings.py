@@ -116,6 +116,8 @@ _ENGINE_NAME = re.compile(r"\w[\w.-]{0,31}")
 SEE_ALL = " (`seedwright config` lists all there are)"
 _NEAR = 0.8
 """How alike two keys of different sections are, of 1, if one was mistyped for the other."""
+_SHORT = 3
+"""Letters of the shortest names that there are."""
 
 
 def _variable(key: str) -> str:
@@ -273,8 +275,8 @@ def guess(unknown: str, known: Iterable[str], otherwise: str = "") -> str:
 
 
 def _nearest(unknown: str, known: Iterable[str]) -> str:
-    """The key or section that was mistyped, or lacks its section; empty if none is near. Keys of
-    one section begin alike: only what follows counts for them."""
+    """The key or section that was mistyped, or lacks its section; empty if none is near, or
+    several are. Keys of one section begin alike: only what follows counts for them."""
     keys = tuple(known)
     section, dot, name = unknown.partition(".")
     beside = [
@@ -285,4 +287,28 @@ def _nearest(unknown: str, known: Iterable[str]) -> str:
     if close := difflib.get_close_matches(unknown, keys, n=1, cutoff=_NEAR):
         return close[0]
     bare = unknown.replace(".", "_")
-    return next((key for key in keys if key.partition(".")[2] == bare), "")
+    names = [(key.partition(".")[2], key) for key in keys]
+    found = [key for name, key in names if name == bare] or [
+        key for name, key in names if _is_slip(unknown, key) or _is_slip(bare, name)
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def _is_slip(typed: str, meant: str) -> bool:
+    """True if two neighbours were exchanged, or one character is too many, missing or wrong. In
+    three letters a wrong one makes another word, and fewer tell nothing."""
+    shorter = min(len(typed), len(meant))
+    if shorter < _SHORT:
+        return False
+    while typed and meant and typed[0] == meant[0]:
+        typed, meant = typed[1:], meant[1:]
+    while typed and meant and typed[-1] == meant[-1]:
+        typed, meant = typed[:-1], meant[:-1]
+    match len(typed), len(meant):
+        case (0, 1) | (1, 0):
+            return True
+        case 1, 1:
+            return shorter > _SHORT
+        case 2, 2:
+            return typed == meant[::-1]
+    return False

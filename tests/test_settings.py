@@ -148,6 +148,7 @@ def test_mistakes_are_named_with_their_source(given_: dict, words: tuple[str, ..
         ("TRANSFERUP_LIMIT", "did you mean SEEDWRIGHT_TRANSFER_UP_LIMIT?"),
         ("UP_LIMIT", "did you mean SEEDWRIGHT_TRANSFER_UP_LIMIT?"),
         ("PROXY", "did you mean SEEDWRIGHT_NETWORK_PROXY?"),
+        ("DISK_THREAD", "did you mean SEEDWRIGHT_STORAGE_DISK_THREADS?"),
         ("TRACKER_MIN_INTERVAL_S", "did you mean SEEDWRIGHT_TRACKERS_MIN_INTERVAL_S?"),
         *((far, "lists all") for far in ("X", "PROFILE", "NETWORK", "NETWORK_FOO", "DEBUG")),
     ],
@@ -167,8 +168,24 @@ def test_only_what_is_near_to_an_unknown_key_is_suggested() -> None:
 
     assert "did you mean transfer.up_limit?" in said("transfer.up_limt")
     assert "did you mean transfer.up_limit?" in said("up_limit")
-    for far in ("network.foo", "no.such", "limit"):
+    for slip, meant in {
+        "disk_thread": "storage.disk_threads",
+        "uplimit": "transfer.up_limit",
+        "proxi": "network.proxy",
+        "lds": "network.lsd",
+        "network.proyx": "network.proxy",
+    }.items():
+        assert f"did you mean {meant}?" in said(slip)
+    # One letter of three makes another word, and two sections have a `listen`.
+    for far in ("network.foo", "no.such", "limit", "px", "log", "lst", "utp", "listen", "listn"):
         assert said(far).endswith("(`seedwright config` lists all there are)")
+
+
+def test_an_unknown_section_is_a_slip_or_nothing() -> None:
+    unknown = ("dth", "dhtt", "fitler", "dns", "net", "ui")
+    said = merge(file={section: {"x": 1} for section in unknown}).warnings
+    meant = [text.partition("did you mean ")[2].partition("?")[0] for text in said]
+    assert meant == ["dht", "dht", "filter", "", "", ""]
 
 
 def test_a_wrong_value_is_told_even_when_a_stronger_one_hides_it() -> None:
