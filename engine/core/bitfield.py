@@ -121,15 +121,6 @@ class Bitfield:
     def is_full(self) -> bool:
         return self.count == self.size
 
-    def has_any_not_in(self, other: Bitfield) -> bool:
-        """True if a piece is set here that is not set in `other`: the question behind interest."""
-        if self.count == 0 or other.is_full:
-            return False
-        if self.count > other.count:
-            return True
-        mine = int.from_bytes(self._bytes, "big")
-        return bool(mine & ~int.from_bytes(other._bytes, "big"))
-
     def __iter__(self) -> Iterator[int]:
         """Yield the set indexes, rising."""
         for number, byte in enumerate(self._bytes):

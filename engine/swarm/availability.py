@@ -8,7 +8,6 @@ apart, so that they cost nothing and change no order.
 
 from __future__ import annotations
 
-from engine.core.bitfield import Bitfield
 from engine.swarm.piece_masks import PieceMasks
 
 
@@ -24,12 +23,6 @@ class Availability:
 
     def add(self, index: int) -> None:
         self.add_mask(self.masks.bit(index))
-
-    def add_all(self, pieces: Bitfield) -> None:
-        self.add_mask(self.masks.of(pieces))
-
-    def remove_all(self, pieces: Bitfield) -> None:
-        self.remove_mask(self.masks.of(pieces))
 
     def add_seed(self) -> None:
         self.seeds += 1

@@ -36,7 +36,6 @@ class PeerSource(enum.StrEnum):
     MANUAL = "manual"
     TRACKER = "tracker"
     INCOMING = "incoming"
-    RESUME = "resume"
     DHT = "dht"
     PEX = "pex"
     LSD = "lsd"

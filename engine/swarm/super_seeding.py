@@ -132,10 +132,6 @@ class SuperSeeding(Generic[PeerT]):
                 self._moved_at.pop(index, None)
                 self._fresh.append(index)
 
-    def has_offered(self, peer: PeerT, index: int) -> bool:
-        taker = self._takers.get(peer)
-        return taker is not None and index in taker.offered
-
     def offers(self, now: float, able: Iterable[PeerT], most: int) -> list[tuple[PeerT, int]]:
         """Decide whom to tell about which pieces now. `able` are the peers that may be told, and
         `most` of all peers may have offers open at a time."""

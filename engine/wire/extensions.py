@@ -15,7 +15,6 @@ from engine.core import bencode
 from engine.errors import BencodeError, ProtocolError
 from engine.wire.client_name import sanitised
 
-HANDSHAKE_EXT_ID: Final = 0
 MAX_HANDSHAKE_BYTES: Final = 64 * 1024
 MAX_EXTENSIONS: Final = 128
 MAX_NAME_BYTES: Final = 64

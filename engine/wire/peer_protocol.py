@@ -91,10 +91,6 @@ class PeerProtocol:
         """Whether BEP 10 is in force."""
         return self._extensions
 
-    def may_request(self, index: int) -> bool:
-        """Whether the peer would serve this piece now, if it has it."""
-        return not self.peer_choking or index in self.allowed_fast
-
     def received(self, message: Message) -> bool:
         """Apply a message. False: it says nothing new and may be ignored.
 

@@ -100,12 +100,6 @@ def test_full_has_all_and_no_spare_bit(size: int) -> None:
 
 
 @given(sized_sets(how_many=2))
-def test_interest_is_a_difference_of_sets(case: tuple[int, list[set[int]]]) -> None:
-    size, (theirs, ours) = case
-    assert of(size, theirs).has_any_not_in(of(size, ours)) is bool(theirs - ours)
-
-
-@given(sized_sets(how_many=2))
 def test_update_and_copy(case: tuple[int, list[set[int]]]) -> None:
     size, (before, more) = case
     field, other = of(size, before), of(size, more)

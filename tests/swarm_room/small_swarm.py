@@ -232,8 +232,7 @@ class SmallSwarm:
         assert set(bored) == {
             peer
             for peer in self.peers
-            if any(peer.pieces[index] for index in verified)
-            and not peer.pieces.has_any_not_in(self.have)
+            if any(peer.pieces[index] for index in verified) and not self.lacks_of(peer)
         }
         for index, data in verified.items():
             self.blame(self.smart_ban.verified(index, data))
@@ -319,6 +318,10 @@ class SmallSwarm:
                     self.drop(evictable)
         raise AssertionError(f"not finished: {self.have}, {len(self.buffers)} buffers")
 
+    def lacks_of(self, peer: Peer) -> bool:
+        """The peer has a piece that we have not: the question behind interest."""
+        return not set(peer.pieces) <= set(self.have)
+
     def check(self) -> None:
         """Hold the picker against the model."""
         picker, geometry = self.picker, self.geometry
@@ -346,4 +349,4 @@ class SmallSwarm:
         )
         assert picker.is_end_game == (all_asked and bool(begun))
         for peer in self.peers:
-            assert picker.is_interesting(peer.pieces) == peer.pieces.has_any_not_in(self.have)
+            assert picker.is_interesting(peer.pieces) == self.lacks_of(peer)

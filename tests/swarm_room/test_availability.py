@@ -15,7 +15,7 @@ def test_counts_agree_with_counting(
 ) -> None:
     availability = Availability(SIZE)
     for peer in peers:
-        availability.add_all(bitfield(SIZE, peer))
+        availability.add_mask(availability.masks.of(bitfield(SIZE, peer)))
     for index in haves:
         availability.add(index)
     for _ in range(seeds + 1):
@@ -23,7 +23,7 @@ def test_counts_agree_with_counting(
     availability.remove_seed()
     left = data.draw(st.lists(st.sampled_from(range(len(peers))), unique=True)) if peers else []
     for number in left:
-        availability.remove_all(bitfield(SIZE, peers[number]))
+        availability.remove_mask(availability.masks.of(bitfield(SIZE, peers[number])))
 
     stay = [peer for number, peer in enumerate(peers) if number not in left]
     expected = [
@@ -47,7 +47,7 @@ def test_counts_agree_with_counting(
 def test_an_empty_torrent_counts_its_seeds() -> None:
     availability = Availability(0)
     availability.add_seed()
-    availability.add_all(Bitfield(0))
+    availability.add_mask(availability.masks.of(Bitfield(0)))
     assert availability.distributed_copies() == 1
     assert availability.counts() == []
 
@@ -55,8 +55,8 @@ def test_an_empty_torrent_counts_its_seeds() -> None:
 def test_everything_removed_leaves_nothing_behind() -> None:
     availability = Availability(SIZE)
     for _ in range(9):
-        availability.add_all(Bitfield.full(SIZE))
+        availability.add_mask(availability.masks.of(Bitfield.full(SIZE)))
     for _ in range(9):
-        availability.remove_all(Bitfield.full(SIZE))
+        availability.remove_mask(availability.masks.of(Bitfield.full(SIZE)))
     assert availability.distributed_copies() == 0
     assert availability.counts() == [0] * SIZE

@@ -41,7 +41,7 @@ class Swarm:
             self.has(peer, index)
 
     def leave(self, peer: str) -> None:
-        self.availability.remove_all(self.peers.pop(peer))
+        self.availability.remove_mask(self.availability.masks.of(self.peers.pop(peer)))
         self.seeding.peer_removed(peer)
 
     def has(self, peer: str, index: int) -> None:

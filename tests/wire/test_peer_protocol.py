@@ -268,15 +268,11 @@ def test_a_block_that_is_shown_must_lie_in_the_torrent() -> None:
         peer.received(Block(10, LAST - 1, memoryview(bytes(2))))
 
 
-def test_allowed_fast_pieces_may_be_requested_while_choked() -> None:
+def test_allowed_fast_pieces_are_remembered_once() -> None:
     peer = protocol()
-    assert not peer.may_request(4)
     assert peer.received(AllowedFast(4)) is True
     assert peer.received(AllowedFast(4)) is False
-    assert peer.may_request(4)
-    assert not peer.may_request(5)
-    peer.received(Unchoke())
-    assert peer.may_request(5)
+    assert peer.allowed_fast == {4}
 
 
 def test_a_flood_of_allowed_fast_is_remembered_up_to_a_limit() -> None:
