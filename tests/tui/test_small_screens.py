@@ -72,13 +72,15 @@ async def test_what_is_wrong_is_cut_to_the_room_that_the_buttons_leave(
 
 async def test_a_toast_covers_no_dialogue_of_a_few_lines() -> None:
     async with scene(size=TINY, draws_toasts=True) as shown:
-        shown.app.notify("one two three", timeout=600)
-        await shown.says("▌ two")
+        shown.app.notify("one two three four five", timeout=600)
+        await shown.says("▌ three")
         await shown.press("a")
+        screen = shown.app.screen
+        await shown.until(lambda: [toast.display for toast in screen.query("Toast")] == [False])
         await shown.says("Add a torrent")
-        assert "▌ two" not in "\n".join(shown.text())
+        assert "▌ three" not in "\n".join(shown.text())
         await shown.press("escape")
-        await shown.says("▌ two")
+        await shown.says("▌ three")
 
 
 @pytest.mark.parametrize("size", [TINY, LOW])
