@@ -5,7 +5,8 @@
 
 Invariants: who adds the same torrent again begins when its files are gone; else it would find them
 there, call itself complete, and lose them. A kill loses no intention: the next start goes on with
-what is noted. Only where it could not be done and who asked was told why it is not tried again.
+what is noted. Only where it could not be done and who asked was told why it is not tried again,
+and what somebody put there after the kill is not ours to delete.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,9 @@ from engine.torrent.facilities import Facilities
 from engine.torrent.torrent import Torrent
 
 log = logging.getLogger(__name__)
+
+_SETTLING_S = 60.0
+"""How long after the note something of ours may still have been written."""
 
 
 class Removals:
@@ -78,25 +83,31 @@ class Removals:
                 except InputError as error:
                     log.error("%s: which its files are is not known any more: %s", info_hash, error)
                 else:
-                    await self._facilities.disk.run(delete)
-                    log.info("%s: its removal, interrupted before, is done", info_hash)
+                    if await self._facilities.disk.run(delete):
+                        log.info("%s: its removal, interrupted before, is done", info_hash)
+                    else:
+                        log.warning(
+                            "%s: its files were changed since it was removed, and stay", info_hash
+                        )
                 await self._end(info_hash)
             except StorageError as error:
                 log.error("%s: the next start tries again to remove it: %s", info_hash, error)
 
-    def _deletion(self, removal: Removal) -> Callable[[], None]:
-        """What deletes the files of a torrent that only its note is left of. Raises InputError."""
+    def _deletion(self, removal: Removal) -> Callable[[], bool]:
+        """What deletes the files of a torrent that only its note is left of; False if they are not
+        those that were to be deleted. Raises InputError."""
         save_path = Path(removal.save_path)
         if removal.metainfo is None:
-            return partial(remove_part_file, save_path, InfoHash(removal.info_hash))
+            return partial(_delete_part_file, save_path, InfoHash(removal.info_hash))
         info = Metainfo.parse(removal.metainfo).info
-        return ChosenFiles(save_path, info, self._facilities.file_pool).delete
+        files = ChosenFiles(save_path, info, self._facilities.file_pool)
+        return partial(_delete_unless_changed, files, removal.noted_at + _SETTLING_S)
 
     async def _forget(self, info_hash: InfoHash, notes: bool, with_data: bool) -> None:
         if self._state is None:
             return
         if notes:
-            await self._state.run(self._state.begin_removal, info_hash, with_data)
+            await self._state.run(self._state.begin_removal, info_hash, with_data, time.time())
         else:
             await self._state.run(self._state.remove, info_hash)
 
@@ -119,3 +130,15 @@ class Removals:
         """Return when nothing is left of an earlier life of this torrent."""
         while (over := self._under_way.get(info_hash)) is not None:
             await over.wait()
+
+
+def _delete_part_file(save_path: Path, info_hash: InfoHash) -> bool:
+    remove_part_file(save_path, info_hash)
+    return True
+
+
+def _delete_unless_changed(files: ChosenFiles, since: float) -> bool:
+    if any(stamp is not None and stamp.mtime_ns > since * 1e9 for stamp in files.stamps()):
+        return False
+    files.delete()
+    return True

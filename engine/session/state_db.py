@@ -28,6 +28,7 @@ _REMOVALS = """
 CREATE TABLE removals (          -- forgotten torrents with files that must still be deleted
     info_hash BLOB PRIMARY KEY,
     save_path TEXT NOT NULL,
+    noted_at REAL NOT NULL,      -- seconds since the epoch
     metainfo BLOB                -- which files those are; NULL: none but the part file
 ) WITHOUT ROWID;
 """
@@ -117,6 +118,8 @@ class Removal:
 
     info_hash: bytes
     save_path: str
+    noted_at: float
+    """Seconds since the epoch."""
     metainfo: bytes | None
 
 
@@ -242,15 +245,15 @@ class StateDb:
             self._forget(bytes(info_hash))
             self._db.execute("DELETE FROM removals WHERE info_hash = ?", (bytes(info_hash),))
 
-    def begin_removal(self, info_hash: InfoHash, with_data: bool) -> None:
+    def begin_removal(self, info_hash: InfoHash, with_data: bool, now: float) -> None:
         """Forget a torrent, but for what of it must still be deleted until `remove`: its part file,
-        and with its data all of its files."""
+        and with its data all of its files. `now` is in seconds since the epoch."""
         metainfo = "metainfo.data" if with_data else "NULL"
         with self._transaction():
             self._db.execute(
-                f"INSERT OR REPLACE INTO removals SELECT info_hash, save_path, {metainfo} "
+                f"INSERT OR REPLACE INTO removals SELECT info_hash, save_path, ?, {metainfo} "
                 "FROM torrents JOIN metainfo USING (info_hash) WHERE info_hash = ?",
-                (bytes(info_hash),),
+                (now, bytes(info_hash)),
             )
             self._forget(bytes(info_hash))
 

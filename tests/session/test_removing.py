@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,20 @@ async def test_what_is_added_after_a_kill_begins_when_its_old_data_are_gone(tmp_
         await until_state(session, session.torrents[METAINFO.info_hash], State.SEEDING)
 
 
+async def test_what_somebody_wrote_after_a_kill_is_not_deleted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save = _stored(tmp_path)
+    await _killed(tmp_path, "ChosenFiles.delete")
+    next_day = time.time() + 86_400
+    os.utime(save / "t" / "b", (next_day, next_day))
+    async with running(state_dir=tmp_path) as session:
+        await session._removals.over(METAINFO.info_hash)
+    assert len(_left(save)) == 4
+    assert "changed since" in caplog.text
+    assert not _notes(tmp_path)
+
+
 async def test_a_removal_that_fails_after_a_kill_is_tried_again_with_each_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -216,7 +232,7 @@ async def test_a_note_without_metainfo_costs_the_part_file_only(
         wishes = FileWishes(skip=("b",))
         torrent = await session.add(METAINFO, save_path=save, paused=True, wishes=wishes)
     state = StateDb(tmp_path / "state.db")
-    state.begin_removal(METAINFO.info_hash, with_data=metainfo is not None)
+    state.begin_removal(METAINFO.info_hash, metainfo is not None, time.time())
     state._db.execute("UPDATE removals SET metainfo = ?", (metainfo,))
     state.close()
     part_file = save / f".{torrent.info_hash.hex()}.parts"

@@ -120,14 +120,14 @@ async def test_what_must_still_be_deleted_is_noted_until_it_is_gone_or_wanted_ag
     one, two, other = row(1), row(2), row(3)
     for each in (one, two, other):
         await db.run(db.add, each, b"meta")
-    await db.run(db.begin_removal, InfoHash(one.info_hash), True)
-    await db.run(db.begin_removal, InfoHash(two.info_hash), False)
+    await db.run(db.begin_removal, InfoHash(one.info_hash), True, 5.5)
+    await db.run(db.begin_removal, InfoHash(two.info_hash), False, 6.0)
     assert await db.run(db.load) == [other]
     with pytest.raises(StorageError):
         await db.run(db.metainfo, InfoHash(one.info_hash))
     notes = [
-        Removal(one.info_hash, one.save_path, b"meta"),
-        Removal(two.info_hash, two.save_path, None),
+        Removal(one.info_hash, one.save_path, 5.5, b"meta"),
+        Removal(two.info_hash, two.save_path, 6.0, None),
     ]
     assert await db.run(db.removals) == notes
     await db.run(db.remove, InfoHash(one.info_hash))
