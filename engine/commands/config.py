@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,11 +13,12 @@ from typing import Any, Final
 import rich_click as click
 
 from engine.commands import options
+from engine.commands.connection import does_answer
 from engine.commands.help import Group, command
 from engine.commands.output import GAP, Column, Styled, say, say_json, say_table, terminal_width
 from engine.config_file import change_config, default_config_path
 from engine.control.socket_path import default_socket_path, default_state_dir
-from engine.errors import SettingsError
+from engine.errors import SeedwrightError, SettingsError
 from engine.network_kinds import (
     Addresses,
     InterfaceName,
@@ -25,7 +27,7 @@ from engine.network_kinds import (
     ProxyUrl,
     Servers,
 )
-from engine.setting_kinds import FileOrUrl, OptionalPlace, Rate, Switch, Whole, tell_setting
+from engine.setting_kinds import Engine, FileOrUrl, OptionalPlace, Rate, Switch, Whole, tell_setting
 from engine.settings import KINDS, SEE_ALL, Effective, Layer, Origin, check, guess, kind_of
 
 COLOURS = {
@@ -43,6 +45,8 @@ _STANDARD_PLACES: Final[dict[str, Callable[[Mapping[str, str]], Path]]] = {
     "daemon.state_dir": default_state_dir,
 }
 """Settings whose place, when none is given, follows from the environment."""
+_LIMITS: Final = {"transfer.down_limit": "--down", "transfer.up_limit": "--up"}
+"""Settings that `limits` changes in an engine that runs, and by which option."""
 
 
 @click.group(
@@ -168,12 +172,43 @@ def _path(ctx: click.Context) -> Path:
 @click.argument("value", help="Its value, such as 10MiB, 2MB/s, 30s, yes, HOST:PORT or a path.")
 @click.pass_context
 def set_value(ctx: click.Context, key: str, value: str) -> None:
-    """Write a setting into the configuration file; what else it holds stays, comments too."""
+    """Write a setting into the configuration file; what else it holds stays, comments too.
+
+    An engine reads its settings when it starts: one that runs takes this at its next start.
+    """
     path = _path(ctx)
     asyncio.run(change_config(path, {key: as_toml(key, value)}))
     kind = kind_of(key)
     assert kind is not None  # or as_toml had raised
-    say(f"{key} = {_said(key, tell_setting(kind, check(key, value, None)))} in {path}")
+    said = tell_setting(kind, check(key, value, None))
+    say(f"{key} = {_said(key, said)} in {path}")
+    _tell_of_running(ctx, key, said)
+
+
+def _tell_of_running(ctx: click.Context, key: str, value: str) -> None:
+    """Say that an engine that runs goes on as it was, and how `value` holds there at once."""
+    config_path = ctx.meta["config_path"]
+    if isinstance(kind_of(key), Engine):
+        return  # commands read those, each time
+    running = asyncio.run(_running(config_path))
+    if running is None:
+        return
+    now = ""
+    if key in _LIMITS:
+        other = f" -e {shlex.quote(str(running))}" if config_path is not None else ""
+        now = f"; `seedwright limits {_LIMITS[key]} {value}{other}` sets it now"
+    say(f"the running engine takes it at its next start{now}", err=True)
+
+
+async def _running(config_path: Path | None) -> Path | None:
+    """The socket of the engine of these settings if one answers there; None also where they cannot
+    be read."""
+    try:
+        settings = (await options.load_settings(config_path)).settings
+    except SeedwrightError:
+        return None
+    path = settings.daemon.socket or default_socket_path(os.environ)
+    return path if await does_answer(path) else None
 
 
 @command("get", examples=(("seedwright config get storage.save_path", "For a script"),))
@@ -198,6 +233,8 @@ def unset_value(ctx: click.Context, key: str) -> None:
         raise SettingsError(f"there is no setting {key!r}{guess(key, KINDS, SEE_ALL)}")
     asyncio.run(change_config(path, {key: None}))
     say(f"{key} is no longer in {path}")
+    # Of rates the default is no limit.
+    _tell_of_running(ctx, key, "0")
 
 
 @command("path", examples=(("$EDITOR $(seedwright config path)", "Change it by hand"),))

@@ -14,9 +14,10 @@ from engine.commands.options import find_engine
 from engine.control.client import CALL_TIMEOUT_S, ControlClient
 from engine.control.schema import ListTorrents, Request
 from engine.engine_address import EngineAddress, Program
-from engine.errors import EngineUnreachable, SeedwrightError
+from engine.errors import BadRequestError, EngineUnreachable, SeedwrightError
 
 CLIENT: Final = "seedwright command line"
+_LOOK_S: Final = 2.0
 
 
 @contextlib.asynccontextmanager
@@ -34,6 +35,18 @@ async def engine_at(engine: str | EngineAddress | None) -> AsyncIterator[Control
         raise
     async with client:
         yield client
+
+
+async def does_answer(address: EngineAddress) -> bool:
+    """True if an engine answers there at once; a quick look for who only has a word to add."""
+    try:
+        client = await ControlClient.connect(address, client=CLIENT, timeout_s=_LOOK_S)
+    except BadRequestError:  # of another version
+        return True
+    except SeedwrightError:
+        return False
+    await client.close()
+    return True
 
 
 def ask(

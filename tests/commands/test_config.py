@@ -17,6 +17,7 @@ from engine.commands.config import as_toml, folded
 from engine.errors import SettingsError
 from engine.settings import KINDS
 from tests.commands.conftest import Run
+from tests.commands.rig import Server
 
 
 @pytest.fixture
@@ -102,6 +103,30 @@ def test_set_and_unset_keep_the_rest(run: Run, file: Path) -> None:
     assert run("config", "unset", "network.listen").code == 0
     assert "listen" not in file.read_text()
     assert run("config", "--json").json["network.listen"]["from"] == "default"
+
+
+def test_a_running_engine_takes_it_at_its_next_start(
+    run: Run, file: Path, engine: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEEDWRIGHT_DAEMON_SOCKET", str(tmp_path / "absent.sock"))
+    assert run("config", "set", "transfer.up_limit", "3MiB/s").err == ""
+
+    monkeypatch.setenv("SEEDWRIGHT_DAEMON_SOCKET", str(engine.socket))
+    later = "the running engine takes it at its next start"
+    done = run("config", "set", "transfer.up_limit", "3 MiB/s")
+    assert done.out == f"transfer.up_limit = 3MiB/s in {file}\n"
+    assert done.err == f"{later}; `seedwright limits --up 3MiB/s` sets it now\n"
+    done = run("config", "unset", "transfer.up_limit")
+    assert done.err == f"{later}; `seedwright limits --up 0` sets it now\n"
+    assert run("config", "set", "network.half_open", "12").err == f"{later}\n"
+    # Names of engines are read by commands, each time.
+    assert run("config", "set", "engines.box", "ssh://me@box").err == ""
+
+    other = tmp_path / "other.toml"
+    monkeypatch.delenv("SEEDWRIGHT_DAEMON_SOCKET")
+    other.write_text(f"[daemon]\nsocket = '{engine.socket}'\n")
+    done = run("config", "--config", other, "set", "transfer.down_limit", "0")
+    assert done.err == f"{later}; `seedwright limits --down 0 -e {engine.socket}` sets it now\n"
 
 
 def test_one_value_for_a_script(run: Run, file: Path) -> None:
