@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -66,7 +66,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "demo": Entry("demo", "demo", "Watch a swarm of your own; needs no torrent."),
     },
     _CONTROL: {
-        "add": Entry("adding", "add", "Add a torrent."),
+        "add": Entry("adding", "add", "Add torrents."),
         "list": Entry("listing", "list_torrents", "List the torrents."),
         "status": Entry("listing", "status", "Tell how the engine is doing."),
         "health": Entry("health", "health", "Tell whether the engine can do its work."),
@@ -228,6 +228,10 @@ def _on_error(error: BaseException, shared: Globals) -> int:
         traceback.print_exception(error)
     if isinstance(error, SeedwrightError):
         return _fail(str(error), error.exit_code)
+    if isinstance(error, BaseExceptionGroup) and error.split(SeedwrightError)[1] is None:
+        # Of a command that went on past what failed.
+        first, *_ = [_fail(str(each), each.exit_code) for each in _leaves(error)]
+        return first
     where = "the traceback is above"
     if not shared.debug:
         import tempfile  # loaded late: it brings random and hashlib with it
@@ -245,6 +249,14 @@ def _only_cause(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def _leaves(error: BaseException) -> Iterator[Any]:
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for each in error.exceptions:
+        yield from _leaves(each)
 
 
 def _fail(text: str, code: int) -> int:

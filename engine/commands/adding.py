@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from pathlib import Path
 
+import msgspec
 import rich_click as click
 
 from engine.commands import options
@@ -12,16 +15,26 @@ from engine.commands.connection import complete_torrents, engine_at
 from engine.commands.help import command, option
 from engine.commands.output import say, say_json
 from engine.commands.waiting import first_state
+from engine.control.client import ControlClient
 from engine.control.schema import Accepted, AddPeer, AddTorrent, TorrentRow, TorrentState
 from engine.core.magnet import Magnet, is_magnet
 from engine.engine_address import EngineAddress, Program
-from engine.errors import BencodeError, InputError, MetainfoError, SourceError, StorageError
+from engine.errors import (
+    BencodeError,
+    EngineUnreachable,
+    InputError,
+    MetainfoError,
+    SeedwrightError,
+    SourceError,
+    StorageError,
+)
 from engine.session.peer_names import as_address
 from tui.format import plural, size
 
 MAX_TORRENT_BYTES = 32 * 1024 * 1024
 BEGINNING_S = 2.0
-"""So long `add` waits for what becomes of the torrent; a check of what is there may take longer."""
+"""So long `add` waits for what becomes of its torrents; a check of what is there may take longer.
+"""
 URL_SCHEMES = ("http://", "https://")
 
 
@@ -29,13 +42,19 @@ URL_SCHEMES = ("http://", "https://")
     "add",
     examples=(
         ("seedwright add debian.torrent", "Download to where the settings say"),
-        ("seedwright add debian.torrent --save-path ~/iso --paused", "Elsewhere, later"),
+        ("seedwright add *.torrent --save-path ~/iso --paused", "Several, elsewhere, later"),
         ("seedwright add https://example.org/debian.torrent", "The engine fetches it"),
         ("seedwright add 'magnet:?xt=urn:btih:…'", "In quotes, because of its &"),
         ("seedwright add show.torrent --only '*.mkv' --skip 3-5", "Some of its files"),
     ),
 )
-@click.argument("source", help="A .torrent file, the http(s) address of one, or a magnet link.")
+@click.argument(
+    "sources",
+    nargs=-1,
+    required=True,
+    metavar="SOURCE...",
+    help="A .torrent file, the http(s) address of one, or a magnet link.",
+)
 @options.together(
     option(
         "-o",
@@ -64,7 +83,7 @@ URL_SCHEMES = ("http://", "https://")
     options.json_option,
 )
 def add(
-    source: str,
+    sources: tuple[str, ...],
     save_path: Path | None,
     peers: tuple[str, ...],
     paused: bool,
@@ -76,25 +95,20 @@ def add(
     engine: str | None,
     as_json: bool,
 ) -> None:
-    """Add a torrent to the engine and start it.
+    """Add torrents to the engine and start them; the options are for all of them.
 
     FILES are numbers as `files` and `show` list them (0,2,4-6), folders, or patterns (quote them).
     Of a magnet link they are heeded once its files are known; those that it selects itself count
     where nothing else is said. The .torrent of a link that is there completes it.
 
     A torrent that it refuses is an error that says why. So is one that cannot begin, say where its
-    folder cannot be written (exit code 5): that one stays in the list.
+    folder cannot be written (exit code 5): that one stays in the list. The others are added all the
+    same; the exit code is that of the first error. Of several, JSON is a list of what was added.
     """
 
-    async def main() -> TorrentRow:
-        if is_magnet(source):
-            Magnet.parse(source)  # what is wrong with it is known before an engine is asked
-        is_asked = source.startswith(URL_SCHEMES) or is_magnet(source)
-        metainfo = None if is_asked else await asyncio.to_thread(read_torrent, source)
+    async def main() -> None:
         address = await options.find_engine(engine)
         request = AddTorrent(
-            metainfo=metainfo,
-            source=source if is_asked else None,
             save_path=_folder(save_path, address),
             peers=[str(peer) for peer in await options.resolve_peers(peers)],
             paused=paused,
@@ -104,24 +118,75 @@ def add(
             high=list(high),
             pick=pick,
         )
-        async with engine_at(address) as client:
-            try:
-                row: TorrentRow = await client.call(request, timeout_s=None)
-            except (MetainfoError, BencodeError) as error:
-                raise type(error)(f"{source}: {error}") from error
-            return await first_state(client, row, timeout_s=BEGINNING_S)
+        failures: list[SeedwrightError] = []
+        rows = []
+        async with contextlib.AsyncExitStack() as stack:
+            adding = _Adding(request, address, stack)
+            for source in sources:
+                try:
+                    row = await adding.add(source)
+                except SeedwrightError as error:
+                    failures.append(error)
+                    if isinstance(error, EngineUnreachable):
+                        break
+                    continue
+                rows.append(row)
+                if not as_json:
+                    _tell(source, row, pick)
+        if as_json and len(sources) > 1:
+            say_json(rows)
+        elif as_json and rows:
+            say_json(rows[0])
+        if failures:
+            raise ExceptionGroup("not all could be added", failures)
 
-    row = asyncio.run(main())
-    if row.state is TorrentState.ERROR:
-        raise StorageError(f"{row.name} is added, but cannot begin: {row.error}")
-    if as_json:
-        say_json(row)
-    else:
-        # Of a magnet link nothing but the name is known yet.
-        amount = "" if is_magnet(source) else f" ({size(row.size)})"
-        say(f"added {row.name}{amount}, {row.info_hash}")
-        if pick:
-            say(f"choose with `seedwright files {row.info_hash[:8]} …`, then `seedwright resume`")
+    asyncio.run(main())
+
+
+class _Adding:
+    """Adds one torrent after the other; connects when the first of them can be asked for."""
+
+    def __init__(
+        self, request: AddTorrent, address: EngineAddress, stack: contextlib.AsyncExitStack
+    ) -> None:
+        self._request = request
+        self._address = address
+        self._stack = stack
+        self._client: ControlClient | None = None
+        self._patience_s = BEGINNING_S
+
+    async def add(self, source: str) -> TorrentRow:
+        """Return what becomes of the torrent. Raises SeedwrightError: it was not added, or cannot
+        begin."""
+        if is_magnet(source):
+            Magnet.parse(source)  # what is wrong with it is known before an engine is asked
+        is_asked = source.startswith(URL_SCHEMES) or is_magnet(source)
+        request = msgspec.structs.replace(
+            self._request,
+            metainfo=None if is_asked else await asyncio.to_thread(read_torrent, source),
+            source=source if is_asked else None,
+        )
+        if self._client is None:
+            self._client = await self._stack.enter_async_context(engine_at(self._address))
+        try:
+            row: TorrentRow = await self._client.call(request, timeout_s=None)
+        except (MetainfoError, BencodeError) as error:
+            raise type(error)(f"{source}: {error}") from error
+        if self._patience_s > 0:
+            asked_at = time.monotonic()
+            row = await first_state(self._client, row, timeout_s=self._patience_s)
+            self._patience_s -= time.monotonic() - asked_at
+        if row.state is TorrentState.ERROR:
+            raise StorageError(f"{row.name} is added, but cannot begin: {row.error}")
+        return row
+
+
+def _tell(source: str, row: TorrentRow, pick: bool) -> None:
+    # Of a magnet link nothing but the name is known yet.
+    amount = "" if is_magnet(source) else f" ({size(row.size)})"
+    say(f"added {row.name}{amount}, {row.info_hash}")
+    if pick:
+        say(f"choose with `seedwright files {row.info_hash[:8]} …`, then `seedwright resume`")
 
 
 @command(

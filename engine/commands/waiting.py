@@ -20,6 +20,7 @@ from engine.control.schema import (
     TorrentInfo,
     TorrentRow,
     TorrentState,
+    Unsubscribe,
     View,
 )
 from engine.errors import EngineUnreachable, SeedwrightError, StorageError, UnknownTorrentError
@@ -162,16 +163,19 @@ async def first_state(client: ControlClient, row: TorrentRow, *, timeout_s: floa
     """Return what a new torrent does once it is checked, or what is known when the time is up."""
     if row.state is not TorrentState.CHECKING:
         return row
+    subscribed: Subscribe.Reply | None = None
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             view = View(text=row.name, limit=EVERYTHING)
-            await client.call(Subscribe(view=view, interval_s=_QUICK_INTERVAL_S))
+            subscribed = await client.call(Subscribe(view=view, interval_s=_QUICK_INTERVAL_S))
             async for note in client.notifications():
                 for told in note.rows:
                     if told.info_hash == row.info_hash:
                         row = told
                 if row.state is not TorrentState.CHECKING:
                     break
+    if subscribed is not None:
+        await client.call(Unsubscribe(id=subscribed.id))
     return row
 
 

@@ -35,6 +35,39 @@ def test_says_what_it_added(run: Run, engine: Server, tmp_path: Path) -> None:
     assert done.out == f"added says (293 KiB), {content.info_hash}\n"
 
 
+def test_several_are_added_past_one_that_fails(run: Run, engine: Server, tmp_path: Path) -> None:
+    first, second, third = (publish(tmp_path, name=f"several {n}") for n in range(3))
+    bad = tmp_path / "bad.torrent"
+    bad.write_bytes(b"not a torrent")
+    there = ("--paused", "-o", tmp_path / "to", "--socket", engine.socket)
+    done = run("add", first.torrent, bad, second.torrent, first.torrent, *there)
+    told = [line.split()[:3] for line in done.out.splitlines()]
+    assert told == [["added", "several", "0"], ["added", "several", "1"]]
+    assert done.code == 2
+    wrong, again = done.err.splitlines()
+    assert wrong.startswith(f"seedwright: {bad}: ")
+    assert again.startswith("seedwright: several 0 is here already")
+    info = run("info", second.info_hash, "--socket", engine.socket, "--json").json
+    assert (info["save_path"], info["row"]["state"]) == (str(tmp_path / "to"), "paused")
+
+    done = run("add", first.torrent, third.torrent, bad, "--json", *there)
+    assert [row["info_hash"] for row in done.json] == [third.info_hash]
+    assert done.code == 3
+    assert done.err.count("\n") == 2
+
+    nowhere = ("--socket", tmp_path / "no.sock")
+    assert run("add", first.torrent, second.torrent, *nowhere).is_error(6, "no engine runs")
+
+
+def test_all_that_are_added_are_seen_to_begin(run: Run, engine: Server, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("no folder")
+    torrents = [publish(tmp_path, name=f"begun {n}").torrent for n in range(2)]
+    done = run("add", *torrents, "-o", blocked, "--socket", engine.socket)
+    assert (done.code, done.out) == (5, "")
+    assert done.err.count("is added, but cannot begin") == 2
+
+
 def test_the_engine_says_why_it_refuses(run: Run, engine: Server, tmp_path: Path) -> None:
     path = tmp_path / "bad.torrent"
     for data, words in (
