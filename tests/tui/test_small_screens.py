@@ -13,6 +13,7 @@ from tui.screens.dialogue import Dialogue
 from tui.screens.help import HelpScreen
 from tui.screens.question import STOP_THE_ENGINE, QuestionScreen
 from tui.screens.sort import SortScreen
+from tui.widgets.details import DetailsPane
 from tui.widgets.file_table import FileTable
 
 TINY, LOW = (20, 5), (40, 10)
@@ -139,3 +140,49 @@ async def test_the_help_of_a_narrow_screen_has_its_keys_above_their_meaning() ->
         await shown.says("Add a torrent by its file, its")
         lines = [line.strip(" ▌▁") for line in shown.text()]
         assert lines[lines.index("a") + 1] == "Add a torrent by its file, its"
+
+
+def _rows_of_the_list(shown: Scene) -> list[str]:
+    """The lines with a torrent of the list."""
+    names = [each.name[:6] for each in shown.engine.torrents.values()]
+    return [line for line in shown.text() if any(f"  {name}" in line for name in names)]
+
+
+@pytest.mark.parametrize("size", [(80, 14), (80, 12), (80, 10), (80, 8), (40, 12), (40, 10)])
+@pytest.mark.parametrize("key", ["enter", "3"])
+async def test_the_details_leave_the_list_three_rows(key: str, size: tuple[int, int]) -> None:
+    async with scene(size=size) as shown:
+        await shown.press("G", key)
+        await shown.until(lambda: len(_rows_of_the_list(shown)) >= 3)
+        await shown.until(lambda: shown.table.scroll_offset.y)
+        pane = shown.main.query_one(DetailsPane)
+        assert pane.display == (size[1] >= 10)
+        await shown.until(lambda: not pane.display or pane.region.height >= 3)
+        assert bool(shown.toasts()) == (size[1] < 10)
+        await shown.press("slash")
+        await shown.until(lambda: len(_rows_of_the_list(shown)) >= 3)
+
+
+async def test_details_with_the_focus_give_it_back_when_the_screen_gets_low() -> None:
+    async with scene() as shown:
+        await shown.press("G", "3", "enter")
+        last = shown.cursor_name
+        assert shown.main.query_one(DetailsPane).page.has_focus
+        await shown.pilot.resize_terminal(80, 8)
+        await shown.until(lambda: shown.table.has_focus)
+        await shown.until(lambda: any(last[:12] in line for line in shown.text()))
+        await shown.pilot.resize_terminal(80, 24)
+        await shown.until(lambda: shown.main.query_one(DetailsPane).region.height >= 8)
+
+
+@pytest.mark.parametrize("size", [(20, 5), (20, 4), (10, 3), (10, 2)])
+@pytest.mark.parametrize("key", ["enter", "down", "slash"])
+async def test_the_row_under_the_cursor_is_seen_on_a_few_lines(
+    key: str, size: tuple[int, int]
+) -> None:
+    async with scene(size=size) as shown:
+        await shown.press("G", key)
+        if key == "slash" and size[1] < 3:
+            return  # what is typed is all that has room
+        name = shown.cursor_name[:3]
+        await shown.until(lambda: any(f"  {name}" in line for line in shown.text()))

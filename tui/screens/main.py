@@ -34,12 +34,19 @@ BESIDE_FROM_COLUMNS = 150
 """From this width on the details stand beside the list instead of below."""
 DETAILS_FROM_ROWS = 18
 """Below this height there is only the list, until the details are asked for."""
+LEAST_LIST_ROWS = 4
+"""A header and three torrents: what details below the list leave of it."""
+LEAST_DETAILS_ROWS, USUAL_DETAILS_ROWS = 3, 8
+"""Asked for, details below the list have so many at least, or are not shown."""
+BARS_ROWS = 3
+"""Title, status and keys."""
 
 
 class MainScreen(TorrentActions):
     BINDINGS = bindings(Scope.MAIN)
     SCOPES = (Scope.MAIN, Scope.PROGRAM)
     AUTO_FOCUS = "#torrents"
+    VERTICAL_BREAKPOINTS = [(0, "-bare"), (5, "-tiny"), (8, "-low"), (20, "-high")]  # noqa: RUF012
 
     def __init__(self, link: Link, *, has_fleet: bool = False, order: Order | None = None) -> None:
         """`order`: what the list begins with; told when another is chosen."""
@@ -101,7 +108,7 @@ class MainScreen(TorrentActions):
         title = self.query_one(TitleBar)
         title.shown, title.total = window.total, status.torrents
         self.query_one(StatusLine).status = status
-        self._show_cursor_row()
+        self._lay_out_details()
 
     def on_details_changed(self, message: DetailsChanged) -> None:
         self._details.show_details(message.info_hash, message.topic, message.details)
@@ -161,12 +168,27 @@ class MainScreen(TorrentActions):
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width >= BESIDE_FROM_COLUMNS, "-beside")
-        self._lay_out_details(event.size.height)
+        self._lay_out_details()
 
-    def _lay_out_details(self, height: int) -> None:
-        wants = self._wants_details
-        self._details.display = height >= DETAILS_FROM_ROWS if wants is None else wants
+    def _lay_out_details(self) -> None:
+        wants, height = self._wants_details, self.size.height
+        is_high = height >= DETAILS_FROM_ROWS
+        room = height - BARS_ROWS - LEAST_LIST_ROWS - self.query_one(FilterLine).display
+        fits = room >= LEAST_DETAILS_ROWS or self.has_class("-beside")
+        # On a low screen an empty list needs the room for its hints.
+        is_of_use = is_high or self._table.display
+        shows = (is_high if wants is None else wants) and fits and is_of_use
+        self._details.styles.min_height = max(0, min(USUAL_DETAILS_ROWS, room))
+        if self._details.display and not shows and self._details.has_focus_within:
+            self._table.focus()
+        self._details.display = shows
         self._show_cursor_row()
+
+    def _open_details(self) -> None:
+        self._wants_details = True
+        self._lay_out_details()
+        if not self._details.display and self._table.display:
+            self.app.notify("The screen is too low for the details.", severity="warning")
 
     def _ask(self, query: Query) -> None:
         """Show the torrents of another query."""
@@ -206,6 +228,7 @@ class MainScreen(TorrentActions):
     def action_filter(self) -> None:
         line = self.query_one(FilterLine)
         line.display = True
+        self._lay_out_details()
         self.set_focus(line)  # at once: what is typed behind the key belongs here already
 
     def _close_filter(self, *, keep: bool) -> None:
@@ -215,6 +238,7 @@ class MainScreen(TorrentActions):
                 line.value = ""
             self._ask(self._order.query())
         line.display = False
+        self._lay_out_details()
         self._table.focus()
 
     def action_filter_state(self) -> None:
@@ -233,22 +257,25 @@ class MainScreen(TorrentActions):
     # ── details ──
 
     def action_details(self) -> None:
-        self._wants_details = not self._details.display
-        if not self._wants_details and self._table.display:
+        if not self._details.display:
+            self._open_details()
+            return
+        self._wants_details = False
+        if self._table.display:
             self._table.focus()
-        self._lay_out_details(self.size.height)
+        self._lay_out_details()
 
     def action_focus_details(self) -> None:
         if self._table.cursor_row is not None:
-            self._wants_details = True
-            self._lay_out_details(self.size.height)
-            self._details.page.focus()
+            self._open_details()
+            if self._details.display:
+                self._details.page.focus()
 
     def action_show_tab(self, topic: str) -> None:
         was_inside = self.focused is self._details.page
         self._details.topic = Topic(topic)
         if not self._details.display:
-            self.action_details()
+            self._open_details()
         if was_inside:
             self._details.page.focus()
         self._show_cursor_row()
