@@ -219,6 +219,9 @@ class RequestQueue:
         """Forget all requests and return them. Must be called when the peer chokes us without the
         fast extension (it drops them then), or is gone."""
         requests = self.asked()
+        if requests:
+            # As a reject of each: who chokes and unchokes us by the thousand must wait.
+            self._was_rejected = True
         self._asked.clear()
         self.outstanding = 0
         self._pardons += len(requests)

@@ -120,6 +120,14 @@ def _was_longer(torrent: Torrent, number: int, stamp: FileStamp | None) -> bool:
     )
 
 
+def _has_some_of(torrent: Torrent, number: int) -> bool:
+    """True if a piece is had that lies in this file, be it with one byte."""
+    file, length = torrent.info.files[number], torrent.geometry.piece_length
+    return any(
+        torrent.have[index] for index in range(file.offset // length, (file.end - 1) // length + 1)
+    )
+
+
 async def settle_record(torrent: Torrent, disk: Disk) -> None:
     """Make the record clean once the last write is done; for torrents that are not running."""
     record = torrent.record
@@ -165,15 +173,17 @@ def find_suspects(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list[
         return None if any(stamps) or torrent.have.count else []
     if torrent.record is None:
         return _of_wrong_size(torrent, stamps)
-    if torrent.have.count and any(torrent.record.stamps) and not any(stamps):
+    if torrent.have.count and not any(stamps):
         raise StorageMissingError(
             f"no file of it is in {torrent.save_path}: bring them back and resume, "
             "or recheck to fetch them again"
         )
+    # Whatever is recorded: it may be of a time before the file was made, or after it was removed.
     cut = [
         number
         for number in _of_wrong_size(torrent, stamps)
-        if stamps[number] is not None and not _was_longer(torrent, number, stamps[number])
+        if (stamps[number] is not None or _has_some_of(torrent, number))
+        and not _was_longer(torrent, number, stamps[number])
     ]
     suspects = sorted({*suspicious_files(torrent.record, stamps), *cut})
     if suspects:

@@ -237,6 +237,38 @@ def _are_kept(folder: Path, ids: list[bytes]) -> bool:
     return all(each in written for each in ids)
 
 
+@pytest.mark.parametrize("how", ["removed, stopped", "removed, killed", "killed, removed"])
+async def test_a_file_that_goes_missing_in_a_download_is_fetched_again(
+    how: str, tmp_path: Path
+) -> None:
+    """Nothing is recorded of how it looked: when the download began there was no file."""
+    content = sample([Layout(name, 2 * KIB * KIB + 5) for name in "abc"], PIECE)
+    content.store(tmp_path / "source")
+    metainfo = Metainfo(content.info)
+    name = metainfo.info_hash.hex()
+    files = [tmp_path.joinpath("target", *file.path) for file in content.info.files]
+    async with running() as seeder:
+        await seeding(seeder, metainfo, tmp_path / "source")
+        async with _daemon(tmp_path) as daemon, await daemon.until_ready() as client:
+            await _add(client, metainfo, tmp_path, seeder)
+            async with asyncio.timeout(20):
+                while (await client.call(schema.GetTorrent(torrent=name))).row.progress < 0.3:
+                    pass
+            if how.startswith("removed"):
+                files[0].unlink()
+            if how.endswith("stopped"):
+                daemon.process.send_signal(signal.SIGTERM)
+                await daemon.process.communicate()
+            else:
+                await daemon.kill()
+        files[0].unlink(missing_ok=True)
+        async with _daemon(tmp_path, down_limit=0) as daemon, await daemon.until_ready() as client:
+            async with asyncio.timeout(20):
+                await _seeds(client, name)
+    for number, file in enumerate(files):
+        assert file.read_bytes() == content.content_of(number)
+
+
 async def test_the_table_of_the_dht_survives_a_kill(tmp_path: Path) -> None:
     """The next life knows its id and its nodes, and asks nobody to be let in."""
     async with contextlib.AsyncExitStack() as stack:

@@ -18,7 +18,7 @@ from engine.storage.filesystem import TorrentFiles
 from engine.storage.middleware import Failing, Full, Middleware
 from engine.torrent.lifecycle import State
 from engine.torrent.torrent import Torrent
-from tests.end_to_end.rig import endpoint_of, running, seeding, until_state
+from tests.end_to_end.rig import endpoint_of, running, seeding, until, until_state
 from tests.storage.torrents import Layout, sample
 
 PIECE = 64 * 1024
@@ -218,3 +218,33 @@ async def test_all_files_gone_at_a_start_keep_the_progress(tmp_path: Path) -> No
         torrent.recheck()  # the user says that they will not come back
         await until_state(session, torrent, State.DOWNLOADING)
         assert not torrent.have.count
+
+
+@pytest.mark.parametrize("pauses", [True, False])
+async def test_the_file_of_a_download_that_vanishes_is_not_taken_for_had(
+    pauses: bool, tmp_path: Path
+) -> None:
+    content = sample(PIECE * 64, PIECE)
+    content.store(tmp_path / "source")
+    file = tmp_path / "target" / "t"
+    async with running() as seeder, running(state_dir=tmp_path) as session:
+        await seeding(seeder, Metainfo(content.info), tmp_path / "source")
+        session.set_limits(down=PIECE * 32)
+        torrent = await session.add(
+            Metainfo(content.info), save_path=file.parent, peers=[endpoint_of(seeder)]
+        )
+        await until(session, lambda: torrent.have.count > 8)
+        file.unlink()
+        session.set_limits(down=0)
+        if pauses:
+            torrent.pause()
+            await session.facilities.disk.settle()
+        else:
+            await until_state(session, torrent, State.ERROR)
+        torrent.start()
+        await until_state(session, torrent, State.ERROR)
+        assert "bring them back" in torrent.error
+        torrent.recheck()
+        torrent.add_peer(endpoint_of(seeder))
+        await until_state(session, torrent, State.SEEDING)
+    assert file.read_bytes() == content.data

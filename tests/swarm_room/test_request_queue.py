@@ -233,7 +233,9 @@ def test_a_cancel_that_is_rejected_is_answered() -> None:
     assert not queue.outstanding
 
 
-def test_a_peer_that_rejects_everything_is_asked_ever_less_often() -> None:
+@pytest.mark.parametrize("chokes", [False, True])
+def test_a_peer_that_rejects_everything_is_asked_ever_less_often(chokes: bool) -> None:
+    """Or drops everything, by a choke without the fast extension."""
     queue = RequestQueue(0.0)
     now, batches = 0.0, 0
     while now < 100:
@@ -242,7 +244,10 @@ def test_a_peer_that_rejects_everything_is_asked_ever_less_often() -> None:
             batch = blocks(0, room)
             queue.requested(batch, now)
             batches += 1
-            assert all(queue.rejected(index, begin) for index, begin, _ in batch)
+            if chokes:
+                assert len(queue.clear()) == len(batch)
+            else:
+                assert all(queue.rejected(index, begin) for index, begin, _ in batch)
         else:
             now += 0.25
     assert batches < 15

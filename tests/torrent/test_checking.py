@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,24 @@ async def test_all_gone_is_an_error_that_says_what_to_do(tmp_path: Path) -> None
         assert str(tmp_path) in str(caught.value)
         torrent.needs_check = True  # as the user's recheck says
         assert find_suspects(torrent, [None, None, None]) is None
+
+
+async def test_a_missing_file_is_suspect_once_something_of_it_is_had(tmp_path: Path) -> None:
+    """Also if the record is of a time when it was not there."""
+    async with running() as session:
+        torrent = await _torrent(session, tmp_path)
+        await make_ready(torrent, session.facilities.disk)
+        assert torrent.record is not None
+        assert not any(torrent.record.stamps)
+        torrent.needs_check = False
+        CONTENT.store(tmp_path)
+        files = torrent.files(CONTENT.info)
+        torrent.record = replace(torrent.record, stamps=(files.stamps()[0], None, None))
+        seen = torrent.record.stamps
+        torrent.have.add(0)
+        assert find_suspects(torrent, seen) == []
+        torrent.have.add(CONTENT.info.geometry.piece_count - 1)
+        assert find_suspects(torrent, seen) == [2]
 
 
 async def test_a_check_waits_for_the_last_writes(tmp_path: Path) -> None:
