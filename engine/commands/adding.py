@@ -16,7 +16,15 @@ from engine.commands.help import command, option
 from engine.commands.output import say, say_json
 from engine.commands.waiting import first_state
 from engine.control.client import ControlClient
-from engine.control.schema import Accepted, AddPeer, AddTorrent, TorrentRow, TorrentState
+from engine.control.schema import (
+    Accepted,
+    AddPeer,
+    AddTorrent,
+    GetTorrent,
+    TorrentInfo,
+    TorrentRow,
+    TorrentState,
+)
 from engine.core.magnet import Magnet, is_magnet
 from engine.engine_address import EngineAddress, Program
 from engine.errors import (
@@ -125,14 +133,13 @@ def add(
             for source in sources:
                 try:
                     row = await adding.add(source)
+                    rows.append(row)
+                    if not as_json:
+                        await adding.tell(source, row)
                 except SeedwrightError as error:
                     failures.append(error)
                     if isinstance(error, EngineUnreachable):
                         break
-                    continue
-                rows.append(row)
-                if not as_json:
-                    _tell(source, row, pick)
         if as_json and len(sources) > 1:
             say_json(rows)
         elif as_json and rows:
@@ -180,13 +187,15 @@ class _Adding:
             raise StorageError(f"{row.name} is added, but cannot begin: {row.error}")
         return row
 
-
-def _tell(source: str, row: TorrentRow, pick: bool) -> None:
-    # Of a magnet link nothing but the name is known yet.
-    amount = "" if is_magnet(source) else f" ({size(row.size)})"
-    say(f"added {row.name}{amount}, {row.info_hash}")
-    if pick:
-        say(f"choose with `seedwright files {row.info_hash[:8]} …`, then `seedwright resume`")
+    async def tell(self, source: str, row: TorrentRow) -> None:
+        """Say what was added, and into which folder."""
+        assert self._client is not None  # or there were no row
+        info: TorrentInfo = await self._client.call(GetTorrent(torrent=row.info_hash))
+        # Of a magnet link nothing but the name is known yet.
+        amount = "" if is_magnet(source) else f" ({size(row.size)})"
+        say(f"added {row.name}{amount} to {info.save_path}, {row.info_hash}")
+        if self._request.pick:
+            say(f"choose with `seedwright files {row.info_hash[:8]} …`, then `seedwright resume`")
 
 
 @command(

@@ -32,7 +32,11 @@ def test_adds_with_everything_that_can_be_said(
 def test_says_what_it_added(run: Run, engine: Server, tmp_path: Path) -> None:
     content = publish(tmp_path, name="says")
     done = run("add", content.torrent, "--save-path", tmp_path, "--socket", engine.socket)
-    assert done.out == f"added says (293 KiB), {content.info_hash}\n"
+    assert done.out == f"added says (293 KiB) to {tmp_path}, {content.info_hash}\n"
+    other = publish(tmp_path, name="says more")
+    done = run("add", other.torrent, "--paused", "--socket", engine.socket)
+    downloads = run("config", "get", "storage.save_path").out.strip()
+    assert done.out == f"added says more (293 KiB) to {downloads}, {other.info_hash}\n"
 
 
 def test_several_are_added_past_one_that_fails(run: Run, engine: Server, tmp_path: Path) -> None:

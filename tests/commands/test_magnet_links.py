@@ -48,7 +48,7 @@ def test_add_and_a_kill_while_it_fetches(rig: Rig, content: Content, tmp_path: P
     engine = rig.daemon()
     there = ("--socket", str(engine.socket))
     done = rig.run("add", link_of(content) + "&dn=from%20a%20link", "-o", tmp_path / "to", *there)
-    assert done.out == f"added from a link, {content.info_hash}\n"
+    assert done.out == f"added from a link to {tmp_path / 'to'}, {content.info_hash}\n"
     (row,) = rig.run("list", "--json", *there).json
     assert (row["name"], row["state"], row["size"]) == ("from a link", "metadata", 0)
     assert "metadata" in rig.run("list", *there).out
