@@ -111,8 +111,9 @@ def daemon(
         state = (settings.daemon.state_dir or default_state_dir(os.environ)).absolute()
 
         def ready(session: Session) -> None:
-            endpoints = ", ".join(map(str, session.endpoints)) or session.route.waiting
-            where = f"peers at {endpoints}"
+            where = f"peers at {', '.join(map(str, session.endpoints))}"
+            if session.route.waiting and not session.endpoints:
+                where = f"{session.route.waiting}, nothing is sent until then"
             if session.route.proxy is not None:
                 where = f"all by {session.route.way_out}"
             log.info("ready: %s, control socket %s, state in %s", where, socket, state)

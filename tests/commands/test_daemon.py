@@ -57,6 +57,12 @@ def test_settings_by_flag_environment_and_file(rig: Rig) -> None:
     assert daemon.end().code == 0
 
 
+def test_it_says_what_it_waits_for(rig: Rig) -> None:
+    daemon = rig.begin("daemon", "--interface", "absent9", "--listen", "*:0", "--isolated")
+    daemon.wait_for("ready: waiting for absent9, nothing is sent until then, control socket ")
+    assert daemon.end().code == 0
+
+
 def test_what_does_not_start_is_one_line(rig: Rig) -> None:
     daemon = rig.daemon()
     free = ("--listen", "127.0.0.1:0")
