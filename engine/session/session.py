@@ -278,6 +278,7 @@ class Session:
         torrent.pause()
         self._unregister(torrent)
         await self._removals.remove(torrent, info)
+        torrent.note("info", "removed" if info is None else "removed with its data")
 
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
         """Limit the whole session, in bytes a second; 0 lifts a limit, None leaves it."""

@@ -72,6 +72,18 @@ async def test_what_is_added_while_its_data_are_deleted_finds_none(
         assert not torrent.have.count
 
 
+@pytest.mark.parametrize(("deletes", "said"), [(False, "removed"), (True, "removed with its data")])
+async def test_the_log_tells_of_a_removal(
+    deletes: bool, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "engine")
+    CONTENT.store(tmp_path)
+    async with running() as session:
+        torrent = await seeding(session, METAINFO, tmp_path)
+        await session.remove(torrent, delete_data=deletes)
+        assert caplog.messages[-1] == f"{torrent.name}: {said}"
+
+
 # ── a kill in the middle ────────────────────────────────────────────────────────────────────────
 
 KILLED = """

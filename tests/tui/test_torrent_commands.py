@@ -70,6 +70,7 @@ async def test_removing_names_what_goes_and_asks() -> None:
         await shown.press("d", "enter")
         await shown.until(lambda: shown.table.window.total == 11)
         assert shown.engine.calls.pop() == ("remove", [info_hash], False)
+        await shown.until(lambda: shown.toasts() == [f"Removed {DEBIAN}"])
         # Deleting is not what Enter does.
         await shown.go_to(ARCH)
         await shown.press("D", "enter")
@@ -77,6 +78,18 @@ async def test_removing_names_what_goes_and_asks() -> None:
         await shown.press("D", "y")
         await shown.until(lambda: shown.table.window.total == 10)
         assert shown.engine.calls[0][2] is True
+        await shown.until(lambda: shown.toasts()[1:] == [f"Removed {ARCH} with its data"])
+        await shown.press("g", "space", "space", "D", "y")
+        await shown.until(lambda: shown.toasts()[2:] == ["Removed 2 torrents with their data"])
+
+
+async def test_a_removal_that_is_refused_is_not_called_done() -> None:
+    async with scene() as shown:
+        shown.engine.fail_with = StorageDeniedError("deleting /srv/a: Permission denied")
+        await shown.press("D", "y")
+        await shown.until(shown.toasts)
+        await shown.settle()
+        assert shown.toasts() == ["deleting /srv/a: Permission denied"]
 
 
 async def test_a_refusal_is_said_in_plain_words() -> None:

@@ -1,4 +1,4 @@
-"""The question before torrents are removed: it names what goes, and says what stays."""
+"""The question before torrents are removed, and the word that they are: what goes, what stays."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from tui.store import Target
 
 NAMED = 8
 """More torrents than this are counted instead of named."""
+
+
+def removed(targets: Sequence[Target], *, delete_data: bool) -> str:
+    """What is said when it is done."""
+    is_one = len(targets) == 1
+    what = fmt.clean(targets[0].name) if is_one else fmt.plural(len(targets), "torrent")
+    return f"Removed {what}" + (f" with {'its' if is_one else 'their'} data" if delete_data else "")
 
 
 def removal(targets: Sequence[Target], *, delete_data: bool) -> Question:

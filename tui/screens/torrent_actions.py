@@ -17,7 +17,7 @@ from tui.screens.limits import LimitsScreen
 from tui.screens.peer import PeerScreen
 from tui.screens.program import ProgramScreen
 from tui.screens.question import QuestionScreen
-from tui.screens.removal import removal
+from tui.screens.removal import removal, removed
 from tui.store import Marks, Target
 from tui.widgets.bars import StatusLine
 from tui.widgets.torrent_table import TorrentTable
@@ -146,7 +146,8 @@ class TorrentActions(ProgramScreen):
             if is_sure:
                 self.marks.forget(hashes)
                 self._table.marks_changed()
-                self._perform(self.link.remove(hashes, delete_data=delete_data))
+                done = removed(targets, delete_data=delete_data)
+                self._perform(self.link.remove(hashes, delete_data=delete_data), done)
 
         self.app.push_screen(QuestionScreen(removal(targets, delete_data=delete_data)), answered)
 
