@@ -178,3 +178,29 @@ def test_bash_completes_commands(rig: Rig) -> None:
     words = {"COMP_WORDS": "seedwright re", "COMP_CWORD": "1"}
     done = rig.run(environ={"_SEEDWRIGHT_COMPLETE": "bash_complete", **words})
     assert set(done.out.split()) == {"plain,remove", "plain,resume", "plain,recheck"}
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("config get transfer.u", {"plain,transfer.up_limit", "plain,transfer.upload_slots"}),
+        ("config unset engines.", {"plain,engines.box"}),
+        ("config set b", set()),
+        ("config set network.encryption p", {"plain,preferred"}),
+        ("config set network.lsd f", {"plain,false"}),
+        ("config set storage.watch_folder ~/t", {"file,~/t"}),
+        ("config set network.listen 1", set()),
+        ("config set no.such 1", set()),
+    ],
+)
+def test_bash_completes_settings_and_their_values(rig: Rig, words: str, offered: set[str]) -> None:
+    config = rig.home / "config.toml"
+    config.write_text("[engines]\nbox = 'ssh://me@box'\n")
+    typed = f"seedwright {words}"
+    environ = {
+        "SEEDWRIGHT_CONFIG": str(config),
+        "_SEEDWRIGHT_COMPLETE": "bash_complete",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(typed.count(" ")),
+    }
+    assert set(rig.run(environ=environ).out.split()) == offered

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import rich_click as click
+from click.shell_completion import CompletionItem
 
 from engine.commands import options
 from engine.commands.connection import does_answer
@@ -27,8 +28,18 @@ from engine.network_kinds import (
     ProxyUrl,
     Servers,
 )
-from engine.setting_kinds import Engine, FileOrUrl, OptionalPlace, Rate, Switch, Whole, tell_setting
-from engine.settings import KINDS, SEE_ALL, Effective, Layer, Origin, check, guess, kind_of
+from engine.setting_kinds import (
+    Engine,
+    FileOrUrl,
+    OneOf,
+    OptionalPlace,
+    Place,
+    Rate,
+    Switch,
+    Whole,
+    tell_setting,
+)
+from engine.settings import ENGINES, KINDS, SEE_ALL, Effective, Layer, Origin, check, guess, kind_of
 
 COLOURS = {
     Layer.DEFAULT: "bright_black",
@@ -161,6 +172,35 @@ def _path(ctx: click.Context) -> Path:
     return chosen or default_config_path(os.environ)
 
 
+def _complete_key(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the names of settings, those of [engines] too."""
+    engines = options.complete_engines(ctx, param, incomplete.removeprefix(f"{ENGINES}."))
+    keys = [*KINDS, *(f"{ENGINES}.{engine.value}" for engine in engines)]
+    return [CompletionItem(key) for key in keys if key.startswith(incomplete)]
+
+
+def _complete_value(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the value of the setting that was named: one of some words, or a path."""
+    match kind_of(ctx.params.get("key") or ""):
+        case OneOf(words):
+            return [CompletionItem(word) for word in words if word.startswith(incomplete.lower())]
+        case Switch():
+            return [CompletionItem(w) for w in ("true", "false") if w.startswith(incomplete)]
+        case Place() | OptionalPlace() | FileOrUrl():
+            return [CompletionItem(incomplete, type="file")]
+        case _:
+            return []
+
+
+_key_argument: Final = click.argument(
+    "key", help="section.key, as `seedwright config` lists them.", shell_complete=_complete_key
+)
+
+
 @command(
     "set",
     examples=(
@@ -168,8 +208,12 @@ def _path(ctx: click.Context) -> Path:
         ("seedwright config set storage.preallocate yes", "A switch"),
     ),
 )
-@click.argument("key", help="section.key, as `seedwright config` lists them.")
-@click.argument("value", help="Its value, such as 10MiB, 2MB/s, 30s, yes, HOST:PORT or a path.")
+@_key_argument
+@click.argument(
+    "value",
+    help="Its value, such as 10MiB, 2MB/s, 30s, yes, HOST:PORT or a path.",
+    shell_complete=_complete_value,
+)
 @click.pass_context
 def set_value(ctx: click.Context, key: str, value: str) -> None:
     """Write a setting into the configuration file; what else it holds stays, comments too.
@@ -212,7 +256,7 @@ async def _running(config_path: Path | None) -> Path | None:
 
 
 @command("get", examples=(("seedwright config get storage.save_path", "For a script"),))
-@click.argument("key", help="section.key, as `seedwright config` lists them.")
+@_key_argument
 @click.pass_context
 def get_value(ctx: click.Context, key: str) -> None:
     """Print the value of a setting, wherever it comes from."""
@@ -224,7 +268,7 @@ def get_value(ctx: click.Context, key: str) -> None:
 
 
 @command("unset", examples=(("seedwright config unset network.listen", "Back to the default"),))
-@click.argument("key", help="section.key, as `seedwright config` lists them.")
+@_key_argument
 @click.pass_context
 def unset_value(ctx: click.Context, key: str) -> None:
     """Take a setting out of the configuration file: the default holds again."""
