@@ -38,6 +38,7 @@ Anything else that escapes is our bug: it is logged with its traceback and exits
 from __future__ import annotations
 
 import errno
+import shlex
 
 
 class SeedwrightError(Exception):
@@ -70,7 +71,13 @@ class SettingsError(InputError):
 
 
 class SourceError(InputError):
-    pass
+    @classmethod
+    def from_os_error(cls, error: OSError, path: object) -> SourceError:
+        """Say why a .torrent cannot be read, and what helps where `path` is what to make one of."""
+        if error.errno == errno.EISDIR:
+            makes = f"`seedwright create {shlex.quote(str(path))}` makes one of it"
+            return cls(f"{path} is a folder, not a .torrent; {makes}")
+        return cls(f"{path}: {error.strerror or error}")
 
 
 class PeerError(SeedwrightError):

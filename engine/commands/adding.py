@@ -254,7 +254,7 @@ def read_torrent(source: str) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_TORRENT_BYTES + 1)
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}") from error
+        raise SourceError.from_os_error(error, path) from error
     if len(data) > MAX_TORRENT_BYTES:
         raise InputError(f"{path}: too large to be a torrent")
     return data

@@ -33,6 +33,8 @@ async def read_source(source: str, route: Route) -> bytes:
     try:
         async with aiofiles.open(_expanded(source), "rb") as file:
             data: bytes = await file.read(MAX_TORRENT_BYTES + 1)
+    except IsADirectoryError as error:
+        raise SourceError.from_os_error(error, source) from error
     except (OSError, ValueError) as error:  # a ValueError for a path that no system could have
         why = getattr(error, "strerror", None) or error
         if "://" in source:

@@ -59,7 +59,14 @@ def test_what_is_no_torrent_is_one_line(run: Run, tmp_path: Path, data: bytes) -
     path = tmp_path / "x.torrent"
     path.write_bytes(data)
     assert run("show", path).is_error(2, "x.torrent")
-    assert run("show", tmp_path).is_error(2, "Is a directory")
+
+
+def test_a_folder_is_no_torrent_but_one_can_be_made_of_it(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "my photos"
+    folder.mkdir()
+    makes = f"`seedwright create '{folder}'` makes one of it"
+    for words in (("show", folder), ("add", folder, "--socket", tmp_path / "s"), ("get", folder)):
+        assert run(*words).is_error(2, f"{folder} is a folder, not a .torrent; {makes}")
 
 
 def test_names_cannot_steer_the_terminal(run: Run, tmp_path: Path) -> None:

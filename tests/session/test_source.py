@@ -42,7 +42,7 @@ async def test_a_url() -> None:
     ("source", "why"),
     [
         ("missing", "No such file"),
-        (".", "directory"),
+        (".", "is a folder"),
         ("nul\0byte", "null byte"),
         ("magnet:?xt=urn:btih:" + "a" * 40, "magnet"),
         ("", "No such file"),
