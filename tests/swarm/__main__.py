@@ -32,6 +32,8 @@ from tests.swarm.plan import Plan, plan
 
 RUNTIMES: Final = ("netns", "containers")
 _SLACK_BYTES: Final = 64 << 20
+_UNWRAPPED: Final = 10_000
+"""Columns; more than any line has."""
 
 console: Final = Console(stderr=True)
 
@@ -89,7 +91,8 @@ def tell() -> int:
         nets.add_column(name)
     for name, net in NETS.items():
         nets.add_row(name, net.about)
-    out = Console()
+    # Who reads it from a pipe wants each on a line of its own.
+    out = Console(width=None if sys.stdout.isatty() else _UNWRAPPED)
     out.print(table)
     out.print()
     out.print(nets)
