@@ -226,6 +226,9 @@ def set_value(ctx: click.Context, key: str, value: str) -> None:
     assert kind is not None  # or as_toml had raised
     said = tell_setting(kind, check(key, value, None))
     say(f"{key} = {_said(key, said)} in {path}")
+    if key == "storage.watch_folder" and said and not Path(said).is_dir():
+        what = "is no folder" if Path(said).exists() else "is not there yet"
+        say(f"{said} {what}: nothing is added from it until it is a folder", err=True)
     _tell_of_running(ctx, key, said)
 
 

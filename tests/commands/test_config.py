@@ -129,6 +129,21 @@ def test_a_running_engine_takes_it_at_its_next_start(
     assert done.err == f"{later}; `seedwright limits --down 0 -e {engine.socket}` sets it now\n"
 
 
+def test_a_folder_to_watch_may_come_later(run: Run, file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    words = ("config", "set", "storage.watch_folder", folder)
+    until = "nothing is added from it until it is a folder"
+    done = run(*words)
+    assert (done.code, done.out) == (0, f"storage.watch_folder = {folder} in {file}\n")
+    assert done.err == f"{folder} is not there yet: {until}\n"
+    folder.write_text("a file")
+    assert run(*words).err == f"{folder} is no folder: {until}\n"
+    folder.unlink()
+    folder.mkdir()
+    assert run(*words).err == ""
+    assert run("config", "set", "storage.watch_folder", "").err == ""
+
+
 def test_one_value_for_a_script(run: Run, file: Path) -> None:
     file.write_text('[transfer]\nup_limit = "1MiB/s"\n[engines]\nbox = "ssh://me@box"\n')
     assert run("config", "get", "transfer.up_limit").out == "1MiB/s\n"
