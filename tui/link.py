@@ -32,7 +32,9 @@ from engine.control.schema import (
 )
 from engine.engine_address import EngineAddress
 from engine.errors import AccessRefused, EngineUnreachable, SeedwrightError, SourceError
+from tui.actions import named
 from tui.file_tree import HIGH, NORMAL, SKIP, as_words
+from tui.keymap import first_key
 from tui.messages import DetailsChanged, LinkDown, LinkUp, WindowChanged
 from tui.source import save_folder, source_of
 from tui.store import Query, Span, Window
@@ -60,6 +62,8 @@ LARGEST_TORRENT_BYTES: Final = 32 * 1024 * 1024
 HERE_DELAY_S: Final = 5.0
 ELSEWHERE_DELAY_S: Final = 60.0
 """Longest pauses between tries to connect; each try at a far host is a login in its log."""
+ANSWER_S: Final = 6.0
+"""A command waits so long for a connection to an engine here; a try to connect takes five."""
 REFUSED_DELAY_S: Final = 300.0
 """Where we were not let in; hosts lock out who tries that often."""
 
@@ -115,6 +119,8 @@ class Link:
         self._told: Details | None = None
         """What was posted last of what is watched now."""
         self._retry_now = asyncio.Event()
+        self._tried = asyncio.Event()
+        """Set when a try to connect is over."""
 
     @property
     def is_here(self) -> bool:
@@ -164,6 +170,7 @@ class Link:
                 client = await ControlClient.connect(self.address, client=CLIENT)
             except SeedwrightError as error:
                 post(LinkDown(str(error)))
+                self._tried.set()
                 if isinstance(error, AccessRefused):
                     delay_s = REFUSED_DELAY_S
             else:
@@ -180,6 +187,7 @@ class Link:
         reasons: list[str] = []
         async with client:
             self._client = client
+            self._tried.set()
             post(LinkUp(client.hello.engine))
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -238,10 +246,23 @@ class Link:
 
     async def _call(self, request: schema.Request) -> Any:
         if self._client is None:
-            raise EngineUnreachable("the engine is not reachable")
+            await self._knock()
+        if self._client is None:
+            key = "" if self.is_here else f"; {first_key(named('retry'))} tries now"
+            raise EngineUnreachable(f"the engine is not reachable{key}")
         reply = await self._client.call(request)
         self.look_again()
         return reply
+
+    async def _knock(self) -> None:
+        """See whether an engine here is back. At a far host a try is a login: only who asks for it
+        makes one."""
+        if self.is_here:
+            self._tried.clear()
+            self.retry()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_S):
+                    await self._tried.wait()
 
     async def add(
         self, source: str, save_path: str = "", *, paused: bool = False, pick: bool = False

@@ -51,8 +51,16 @@ class Inbox:
 
 
 @asynccontextmanager
-async def running(address: EngineAddress) -> AsyncIterator[tuple[Link, Inbox]]:
-    link = Link(address, interval_s=0.05, poll_s=0.02, first_delay_s=0.005, longest_delay_s=0.02)
+async def running(
+    address: EngineAddress, *, first_delay_s: float = 0.005
+) -> AsyncIterator[tuple[Link, Inbox]]:
+    link = Link(
+        address,
+        interval_s=0.05,
+        poll_s=0.02,
+        first_delay_s=first_delay_s,
+        longest_delay_s=max(0.02, first_delay_s),
+    )
     inbox = Inbox()
     task = asyncio.create_task(link.run(inbox.post))
     try:
@@ -121,6 +129,30 @@ async def test_an_engine_behind_a_program_may_die_and_come_back(tmp_path: Path) 
                 assert engine.calls[0][0] == "pause"
             await inbox.next(LinkDown)
         assert not link.is_here
+
+
+async def test_a_command_connects_at_once_to_an_engine_that_is_back(tmp_path: Path) -> None:
+    engine = FakeEngine(3)
+    async with running(tmp_path / "s", first_delay_s=3600) as (link, inbox):
+        await inbox.next(LinkDown)
+        with pytest.raises(EngineUnreachable, match="the engine is not reachable"):
+            await link.everything()
+        async with served(tmp_path / "s", engine), asyncio.timeout(20):
+            rows, _ = await asyncio.gather(link.everything(), link.pause([*engine.torrents]))
+            await inbox.next(LinkUp)
+        await inbox.next(LinkDown)
+        assert len(rows) == 3
+        assert [call[0] for call in engine.calls] == ["pause"]
+
+
+async def test_a_command_knocks_at_no_far_host_by_itself_and_names_the_key(tmp_path: Path) -> None:
+    knocks = tmp_path / "knocks"
+    program = Program("ssh://me@box", ("sh", "-c", f"echo >> {knocks}; exit 255"), "box")
+    async with running(program, first_delay_s=3600) as (link, inbox):
+        await inbox.next(LinkDown)
+        with pytest.raises(EngineUnreachable, match=r"not reachable; \^R tries now"):
+            await link.everything()
+        assert knocks.read_text().count("\n") == 1
 
 
 async def test_a_link_at_rest_is_told_figures_and_no_rows(tmp_path: Path) -> None:
