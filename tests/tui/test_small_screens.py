@@ -186,3 +186,20 @@ async def test_the_row_under_the_cursor_is_seen_on_a_few_lines(
             return  # what is typed is all that has room
         name = shown.cursor_name[:3]
         await shown.until(lambda: any(f"  {name}" in line for line in shown.text()))
+
+
+@pytest.mark.parametrize("size", [(80, 12), (80, 8), (40, 10)])
+async def test_an_empty_list_shows_the_hints_that_fit(size: tuple[int, int]) -> None:
+    hints = ("No torrents yet", "a  adds a .torrent", "?  shows all keys", "seedwright add FILE")
+    async with scene(FakeEngine(0)) as shown:
+        await shown.says(hints[-1])
+        await shown.press("v", "v")
+        await shown.pilot.resize_terminal(*size)
+        for hint in hints:
+            await shown.says(hint)
+
+
+async def test_an_empty_list_on_a_few_lines_says_how_to_add() -> None:
+    async with scene(FakeEngine(0), size=(80, 5)) as shown:
+        for hint in ("No torrents yet", "a  adds a .torrent", "?  shows all keys"):
+            await shown.says(hint)

@@ -30,7 +30,17 @@ class EmptyState(Widget):
         self._is_here = is_here
         self._has_fleet = has_fleet
 
+    def on_resize(self) -> None:
+        self.refresh(layout=True)
+
     def render(self) -> Content:
+        """All there is to say, without its empty lines where these would push out others."""
+        said, (width, height) = self._said(), self.content_size
+        if not width or len(said.wrap(width)) <= height:
+            return said
+        return Content("\n").join(line for line in said.split("\n") if line.plain)
+
+    def _said(self) -> Content:
         if self.trouble:
             return Content.assemble(
                 (NOT_REACHABLE, "bold $error"),
