@@ -58,7 +58,8 @@ def test_settings_by_flag_environment_and_file(rig: Rig) -> None:
 
 
 def test_it_says_what_it_waits_for(rig: Rig) -> None:
-    daemon = rig.begin("daemon", "--interface", "absent9", "--listen", "*:0", "--isolated")
+    at = ("--socket", rig.home / "s.sock", "--listen", "*:0", "--isolated")
+    daemon = rig.begin("daemon", "--interface", "absent9", *at)
     daemon.wait_for("ready: waiting for absent9, nothing is sent until then, control socket ")
     assert daemon.end().code == 0
 

@@ -109,7 +109,15 @@ class LibtorrentClient:
             params.flags |= getattr(lt.torrent_flags, flag)
         params.peers = [tuple(peer) for peer in peers]
         info_hash = Metainfo.parse(torrent).info_hash
-        self._handles[info_hash] = self._session.add_torrent(params)
+        handle = self._handles[info_hash] = self._session.add_torrent(params)
+
+        async def has_looked() -> bool:
+            """Until then it closes an encrypted connection, and a plain one would follow that."""
+            status = handle.status()
+            looking = (lt.torrent_status.checking_files, lt.torrent_status.checking_resume_data)
+            return bool(status.errc.value()) or status.state not in looking
+
+        await eventually(has_looked, START_S, "libtorrent does not finish looking at the files")
         return info_hash
 
     async def add_magnet(
