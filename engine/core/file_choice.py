@@ -67,7 +67,8 @@ def pieces_of(info: Info, files: Iterable[FileEntry]) -> Bitfield:
     found = Bitfield(info.geometry.piece_count)
     for file in files:
         if file.length and not file.is_pad:
-            found.add_range(file.offset // info.piece_length, -(-file.end // info.piece_length))
+            pieces = file.pieces(info.piece_length)
+            found.add_range(pieces.start, pieces.stop)
     return found
 
 

@@ -42,6 +42,12 @@ class FileEntry(NamedTuple):
     def end(self) -> int:
         return self.offset + self.length
 
+    def pieces(self, piece_length: int) -> range:
+        """The pieces that hold bytes of it; none for a file without bytes."""
+        if not self.length:
+            return range(0)
+        return range(self.offset // piece_length, -(-self.end // piece_length))
+
 
 @dataclass(frozen=True, slots=True)
 class Info:

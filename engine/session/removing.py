@@ -52,10 +52,12 @@ class Removals:
         elif torrent.choice is not None:
             delete = partial(remove_part_file, torrent.save_path, torrent.info_hash)
         with self.of(torrent.info_hash):
-            await self._forget(torrent.info_hash, delete is not None, info is not None)
-            await self._facilities.disk.settle()
             if delete is None:
+                await self._end(torrent.info_hash)
+                await self._facilities.disk.settle()
                 return
+            await self._begin(torrent.info_hash, with_data=info is not None)
+            await self._facilities.disk.settle()
             try:
                 await self._facilities.disk.run(delete)
             except StorageError:
@@ -103,13 +105,9 @@ class Removals:
         files = ChosenFiles(save_path, info, self._facilities.file_pool)
         return partial(_delete_unless_changed, files, removal.noted_at + _SETTLING_S)
 
-    async def _forget(self, info_hash: InfoHash, notes: bool, with_data: bool) -> None:
-        if self._state is None:
-            return
-        if notes:
+    async def _begin(self, info_hash: InfoHash, *, with_data: bool) -> None:
+        if self._state is not None:
             await self._state.run(self._state.begin_removal, info_hash, with_data, time.time())
-        else:
-            await self._state.run(self._state.remove, info_hash)
 
     async def _end(self, info_hash: InfoHash) -> None:
         if self._state is not None:

@@ -74,7 +74,4 @@ class FileMap:
 
     def pieces_of(self, file: int) -> range:
         """Return the pieces that hold bytes of a file; none for a file without bytes."""
-        entry = self._files[file]
-        if not entry.length:
-            return range(0)
-        return range(entry.offset // self._piece_length, -(-entry.end // self._piece_length))
+        return self._files[file].pieces(self._piece_length)

@@ -122,10 +122,8 @@ def _was_longer(torrent: Torrent, number: int, stamp: FileStamp | None) -> bool:
 
 def _has_some_of(torrent: Torrent, number: int) -> bool:
     """True if a piece is had that lies in this file, be it with one byte."""
-    file, length = torrent.info.files[number], torrent.geometry.piece_length
-    return any(
-        torrent.have[index] for index in range(file.offset // length, (file.end - 1) // length + 1)
-    )
+    pieces = torrent.info.files[number].pieces(torrent.info.piece_length)
+    return any(torrent.have[index] for index in pieces)
 
 
 async def settle_record(torrent: Torrent, disk: Disk) -> None:

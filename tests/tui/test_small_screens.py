@@ -22,6 +22,13 @@ DIALOGUES = {"a": "#source", "l": "#down", "L": "#down", "P": "#peer"}
 """Keys that open a dialogue, and the line that has the focus then."""
 
 
+def _opened(shown: Scene, key: str) -> tuple[Dialogue, Input]:
+    """The dialogue that the key has opened, and its line that has the focus."""
+    screen = shown.app.screen
+    assert isinstance(screen, Dialogue)
+    return screen, screen.query_one(DIALOGUES[key], Input)
+
+
 def _is_seen(shown: Scene, widget: Widget) -> bool:
     """Its lines are all on the screen, in front."""
     x, y, _, height = widget.region
@@ -39,9 +46,7 @@ async def test_a_dialogue_shows_its_line_and_what_is_wrong_with_it(
 ) -> None:
     async with scene(size=size) as shown:
         await shown.press(key)
-        screen = shown.app.screen
-        assert isinstance(screen, Dialogue)
-        line = screen.query_one(DIALOGUES[key], Input)
+        screen, line = _opened(shown, key)
         await shown.until(lambda: _is_seen(shown, line))
         line.value = "http://[" + "no address at all " * 20
         await shown.press("enter")
@@ -57,8 +62,8 @@ async def test_what_is_wrong_is_cut_to_the_room_that_the_buttons_leave(
 ) -> None:
     async with scene(size=size) as shown:
         await shown.press(key)
-        screen = shown.app.screen
-        line, wrong = screen.query_one(DIALOGUES[key], Input), screen.query_one(".wrong", Static)
+        screen, line = _opened(shown, key)
+        wrong = screen.query_one(".wrong", Static)
         line.value = "/" + "no address at all " * 300
         await shown.press("enter")
         await shown.until(lambda: wrong.display and _is_seen(shown, wrong))
