@@ -26,6 +26,7 @@ from engine.swarm.peer_list import PeerList
 from engine.torrent.dht_door import DhtDoor, NoDht
 from engine.torrent.slabs import Slabs
 from engine.torrent.throttle import SharedLimit
+from engine.torrent.turn import Turn
 from engine.wire.encryption_policy import EncryptionPolicy
 
 
@@ -93,6 +94,8 @@ class Facilities:
     down_rate: RateEstimate
     up_rate: RateEstimate
     """Payload of all torrents."""
+    turn: Turn = field(default_factory=Turn)
+    """Of the loop."""
     listen_port: Callable[[], int]
     gate: IpGate
     """Whom we speak with at all."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from engine.core.identifiers import InfoHash
 from engine.errors import PeerError, PeerTimeoutError
-from engine.net.connection import RECEIVE_BUFFER_BYTES, Connection
+from engine.net.connection import Connection
 from engine.wire.handshake import (
     HANDSHAKE_LENGTH,
     INFO_HASH_END,
@@ -20,6 +20,8 @@ from engine.wire.handshake import (
 )
 
 GREETING_TIMEOUT_S = 20.0
+_READ_BYTES = 4 * 1024
+"""What comes behind the handshake is left to who reads it with care."""
 
 
 class Greeting:
@@ -85,7 +87,7 @@ class Greeting:
         """Nothing more to say before they answer."""
 
     def read_quota(self) -> int:
-        return RECEIVE_BUFFER_BYTES
+        return _READ_BYTES
 
     def _too_late(self) -> None:
         self._connection.close(PeerTimeoutError(f"{self._connection.remote} never greeted"))

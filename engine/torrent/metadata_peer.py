@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from engine.core.compact import Endpoint
 from engine.core.identifiers import VERSION
-from engine.errors import ProtocolError
-from engine.net.connection import RECEIVE_BUFFER_BYTES, Connection
+from engine.errors import PeerError, ProtocolError
+from engine.net.connection import Connection
 from engine.swarm.peer_list import PeerSource
 from engine.swarm.pex_exchange import Hearing
+from engine.swarm.small_talk import SmallTalk
 from engine.torrent.metadata_serving import METADATA_EXT_ID
 from engine.torrent.peer_exchange import PEX_EXT_ID
 from engine.wire import encoder, ut_metadata, ut_pex
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from engine.torrent.metadata import MetadataSwarm
 
 _KEEP_ALIVE_S = 100.0
+_READ_BYTES = 64 * 1024
+"""At a time: of small messages that is milliseconds."""
+_MAX_UNSENT_BYTES = 256 * 1024
+"""Beyond what the kernel holds: far more than all that we could have to say."""
 
 
 class MetadataPeer:
@@ -39,6 +44,7 @@ class MetadataPeer:
         "_handshake",
         "_spoke_at",
         "_swarm",
+        "_talk",
         "connected_at",
         "connection",
         "extension",
@@ -63,6 +69,7 @@ class MetadataPeer:
         self._ext_id = 0
         """What they call ut_metadata; 0 = they do not speak it."""
         self._spoke_at = now
+        self._talk = SmallTalk(now)
         self.connection = connection
         self.source = source
         self.extension: ExtensionHandshake | None = None
@@ -97,8 +104,14 @@ class MetadataPeer:
     # ── what the connection tells ───────────────────────────────────────────────────────────────
 
     def on_data(self, data: memoryview) -> None:
+        remote, now = self.connection.remote, self._swarm.now()
+        if self.connection.pending_bytes > _MAX_UNSENT_BYTES:
+            raise PeerError(f"{remote} asks and does not read the answers")
         self._swarm.down.take(len(data), self)
-        for message in self._decoder.feed(data):
+        messages = self._decoder.feed(data)
+        if not self._talk.allows(len(messages), now):
+            raise PeerError(f"{remote} floods us with messages")
+        for message in messages:
             match message:
                 case Extended(0, payload):
                     self._on_extension_handshake(payload)
@@ -129,7 +142,7 @@ class MetadataPeer:
         quota = self._swarm.down.quota(self)
         if quota <= 0:
             self._swarm.down.wait(self, self.connection.resume_reading)
-        return min(RECEIVE_BUFFER_BYTES, quota)
+        return min(_READ_BYTES, quota)
 
     def _on_extension_handshake(self, payload: bytes) -> None:
         said = ExtensionHandshake.decode(payload)

@@ -21,6 +21,7 @@ from engine.swarm.hole_punching import Acquaintance
 from engine.swarm.peer_list import PeerSource
 from engine.swarm.pex_exchange import Hearing, Telling
 from engine.swarm.request_queue import RequestQueue
+from engine.swarm.small_talk import SmallTalk
 from engine.swarm.upload_queue import UploadQueue
 from engine.swarm.uptake import Uptake
 from engine.torrent.slabs import FIRST_BATCH
@@ -45,12 +46,12 @@ _MAX_UNSENT_MESSAGES = 16 * 1024
 we get while the peer pauses."""
 _SMALL_READ_BYTES = 16 * 1024
 """A megabyte of small messages would stop the loop for seconds; a megabyte of blocks does not."""
+_TINY_READ_BYTES = 512
+"""Of small messages, when others have said much in the same turn of the loop: tens of requests."""
 _BULKY_BYTES = 1024
 """Bytes a message, on average, that make a long read harmless."""
-_TALK_AT_ONCE = 10_000
-_TALK_PER_S = 500
-"""Messages that are neither blocks nor requests, beyond a have for each piece: honest peers send as
-many only when they cancel or reject a whole queue."""
+_COUNTED_AT_ONCE = 256
+"""A read may bring far more messages than anybody has the right to."""
 SILENCE_LIMIT_S = 150.0
 """Peers keep alive every two minutes at least (BEP 3); one that does not is gone."""
 
@@ -60,8 +61,7 @@ class Peer:
 
     __slots__ = (
         "_read_bytes",
-        "_talk_at",
-        "_talk_left",
+        "_talk",
         "accounted",
         "acquaintance",
         "batch",
@@ -176,8 +176,7 @@ class Peer:
         self.is_reading_disk = False
         """A batch of their requests is being read by a disk thread."""
         self._read_bytes = _SMALL_READ_BYTES
-        self._talk_left: float = _TALK_AT_ONCE + geometry.piece_count
-        self._talk_at = now
+        self._talk = SmallTalk(now, more=geometry.piece_count)
 
     # ── what the connection tells ───────────────────────────────────────────────────────────────
 
@@ -208,6 +207,9 @@ class Peer:
                     upload.on_requests(self, requests)
                     requests = []
                 talk += 1
+                if talk == _COUNTED_AT_ONCE:
+                    self.count_talk(talk)
+                    talk = 0
                 swarm.conversation.on_message(self, message)
             if self.connection.is_closed:
                 return
@@ -216,7 +218,7 @@ class Peer:
         if payload:
             self.down.add(payload)
             swarm.count_downloaded(payload)
-            is_bulky = len(messages) * _BULKY_BYTES < len(data)
+            is_bulky = len(messages) * _BULKY_BYTES < max(len(data), payload)
             self._read_bytes = RECEIVE_BUFFER_BYTES if is_bulky else _SMALL_READ_BYTES
             download.on_progress(self)
         elif messages:
@@ -230,11 +232,7 @@ class Peer:
 
     def count_talk(self, count: int) -> None:
         """Raise PeerError if the peer keeps us busy with messages that move nothing."""
-        most = _TALK_AT_ONCE + self.swarm.geometry.piece_count
-        earned = (self.heard_at - self._talk_at) * _TALK_PER_S
-        self._talk_left = min(most, self._talk_left + earned) - count
-        self._talk_at = self.heard_at
-        if self._talk_left < 0:
+        if not self._talk.allows(count, self.heard_at):
             raise PeerError(f"{self.connection.remote} floods us with small messages")
 
     def on_writable(self) -> None:
@@ -247,7 +245,11 @@ class Peer:
         quota = self.swarm.down.quota(self)
         if quota <= 0:
             self.swarm.down.wait(self, self.connection.resume_reading)
-        return min(self._read_bytes, quota)
+        most = self._read_bytes
+        facilities = self.swarm.facilities
+        if most == _SMALL_READ_BYTES and facilities.turn.is_long(facilities.loop):
+            most = max(_TINY_READ_BYTES, min(most, self.decoder.missing_bytes))
+        return min(most, quota)
 
     # ── what we tell them ───────────────────────────────────────────────────────────────────────
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
+_LEAST_BYTES = 2048
+"""Who asks for less at a time has us work for next to nothing."""
 
 
 class Upload:
@@ -185,31 +187,47 @@ class Upload:
         is_choked = peer.protocol.am_choking
         most = self._swarm.facilities.limits.max_request_queue
         piece_length = self._swarm.geometry.piece_length
+        fruitless = 0
         for request in requests:
             peer.protocol.check_request(request)
             if isinstance(request, Request):
-                self._queue_some(peer, [request])
+                fruitless += self._queue_some(peer, [request])
                 continue
             index, begin, count = request
             last = index + (begin + count * BLOCK_LENGTH - 1) // piece_length
             is_had = have.is_full or all(have[piece] for piece in range(index, last + 1))
             if is_had and not is_choked and len(uploads) + count <= most:
+                waiting = len(uploads)
                 uploads.add_run(index, begin, count)
+                fruitless += waiting + count - len(uploads)
             else:
-                self._queue_some(peer, _blocks_of(request, self._swarm.geometry))
+                blocks = _blocks_of(request, self._swarm.geometry)
+                fruitless += self._queue_some(peer, blocks)
+        if fruitless:
+            peer.count_talk(fruitless)
 
-    def _queue_some(self, peer: Peer, requests: Iterable[Request]) -> None:
+    def _queue_some(self, peer: Peer, requests: Iterable[Request]) -> int:
         """Queue what we serve, and reject the others, but for those that wait already: a reject
-        would be the answer to the first request, and then comes the block."""
+        would be the answer to the first request, and then comes the block.
+
+        Returns how many were fruitless: nothing comes of them, or not worth the message.
+        """
         have, uploads, granted = self._swarm.have, peer.uploads, peer.granted_fast
         may_ask = not peer.protocol.am_choking
         most = self._swarm.facilities.limits.max_request_queue
+        least = min(_LEAST_BYTES, self._swarm.geometry.piece_length)
+        fruitless = 0
         for request in requests:
             index = request[0]
             if have[index] and (may_ask or index in granted) and len(uploads) < most:
+                waiting = len(uploads)
                 uploads.add(*request)
-            elif request not in uploads:
-                self._reject(peer, (request,))
+                fruitless += len(uploads) == waiting or request[2] < least
+            else:
+                fruitless += 1
+                if request not in uploads:
+                    self._reject(peer, (request,))
+        return fruitless
 
     def on_cancel(self, peer: Peer, index: int, begin: int, length: int) -> None:
         request = Request(index, begin, length)

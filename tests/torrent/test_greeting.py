@@ -208,3 +208,10 @@ async def test_no_timer_is_left_when_it_is_over() -> None:
         await asyncio.get_running_loop().sock_sendall(far, THEIRS)
         await host.until_over()
         assert greeting._timer.cancelled()
+
+
+async def test_what_comes_behind_the_handshake_is_not_read_by_the_megabyte() -> None:
+    """It is taken apart in one turn of the loop, and nobody knows yet what it costs."""
+    host = Host()
+    async with _meeting(host) as (_, greeting, _far):
+        assert greeting.read_quota() <= 4096

@@ -11,6 +11,7 @@ import pytest
 from engine.core import bencode
 from engine.core.magnet import Magnet
 from engine.session.session import Session
+from engine.swarm import small_talk
 from engine.swarm.metadata_fetch import PIPELINE
 from engine.torrent.lifecycle import State
 from engine.torrent.metadata import MetadataSwarm
@@ -233,3 +234,47 @@ async def test_it_is_kept_alive(tmp_path: Path) -> None:
         peer.keep_alive(session.facilities.loop.time() + 99)
         peer.keep_alive(session.facilities.loop.time() + 101)
         await until(session, lambda: is_kept)
+
+
+@pytest.mark.parametrize(
+    "flood", [bytes(4), numbers(4, 1), hello(100)], ids=["keep-alives", "haves", "handshakes"]
+)
+async def test_who_never_stops_talking_is_hung_up_on(flood: bytes, tmp_path: Path) -> None:
+    ended: list[bool] = []
+
+    async def script(peer: ScriptedPeer) -> None:
+        await answer_handshake(peer)
+        peer.send(hello(len(RAW)), flood * 50_000)
+        await peer.hangup()
+        ended.append(True)
+
+    async with fetching(tmp_path, script) as (session, _):
+        await until(session, lambda: bool(ended))
+
+
+async def test_who_asks_for_ever_and_never_reads_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What we would answer must not pile up."""
+    monkeypatch.setattr(small_talk, "AT_ONCE", 10_000_000)
+    most = 0
+    ended: list[bool] = []
+
+    async def script(peer: ScriptedPeer) -> None:
+        nonlocal most
+        await answer_handshake(peer)
+        peer.send(hello(len(RAW)))
+        peer.writer.transport.pause_reading()
+        flood = extended(OURS, {"msg_type": 0, "piece": 0}) * 1000
+        with contextlib.suppress(ConnectionError):
+            while True:
+                peer.send(flood)
+                await peer.writer.drain()
+                for each in swarm.connected:
+                    most = max(most, each.connection.pending_bytes)
+        ended.append(True)
+
+    async with fetching(tmp_path, script) as (session, torrent):
+        swarm = swarm_of(torrent)
+        await until(session, lambda: bool(ended))
+    assert most < 1024 * 1024

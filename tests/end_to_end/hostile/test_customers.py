@@ -64,6 +64,27 @@ async def test_a_flood_of_requests_is_bounded_and_answered(serving: Arena) -> No
     await serving.honest_transfer()
 
 
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b"".join(wire.numbers(wire.REQUEST, n % 6, n, 1) for n in range(40_000)),
+        wire.numbers(wire.REQUEST, 0, 0, BLOCK) * 40_000,
+        b"".join(_many_requests(24)) * 1_500,
+    ],
+    ids=["a byte each", "one block for ever", "the same runs for ever"],
+)
+async def test_requests_of_which_nothing_comes_end_the_connection(
+    serving: Arena, flood: bytes
+) -> None:
+    """One after the other, each costs as much as a block."""
+    serving.torrent.set_limits(up=1)
+    peer = await _unchoked(serving)
+    peer.send(flood)
+    await peer.hangup()
+    serving.torrent.set_limits(up=0)
+    await serving.honest_transfer()
+
+
 async def test_requests_for_what_we_lack_are_refused(leeching: Arena) -> None:
     peer = await _unchoked(leeching)
     peer.send(*(wire.numbers(wire.REQUEST, index, 0, BLOCK) for index in range(6)))
