@@ -40,12 +40,13 @@ class PeerPieces(Generic[PeerT]):
         self._peers[peer] = pieces, self._masks.of(pieces)
         self._count(peer)
 
-    def gained(self, peer: PeerT, bit: int) -> None:
-        """Count one more piece of a known peer, given as its mask."""
+    def gained(self, peer: PeerT, more: int) -> None:
+        """Count more pieces of a known peer, given as their mask."""
         pieces, mask = self._peers[peer]
-        if mask & bit:
+        new = more ^ (more & mask)
+        if not new:
             return
-        grown = mask | bit
+        grown = mask | new
         if grown == self._full:
             self._uncount(peer)
             self._peers[peer] = pieces, self._full
@@ -53,7 +54,7 @@ class PeerPieces(Generic[PeerT]):
             return
         self._peers[peer] = pieces, grown
         if peer not in self._misers:
-            self.availability.add_mask(bit)
+            self.availability.add_mask(new)
 
     def removed(self, peer: PeerT) -> None:
         self._uncount(peer)

@@ -7,7 +7,7 @@ Note for callers: `a ^ (a & b)` is "a without b"; it is many times faster than `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from engine.core.bitfield import Bitfield
@@ -49,6 +49,16 @@ class PieceMasks:
                 mask |= self.of_run(first, count)
                 first, count = index, 1
         return mask | self.of_run(first, count)
+
+    def of_scattered(self, indexes: Sequence[int]) -> int:
+        """The mask of `indexes` that need not be neighbours, in any order: what many of them cost
+        does not depend on the size of the torrent. All must be inside of it."""
+        if len(indexes) == 1:
+            return self.bit(indexes[0])
+        field = bytearray(self._width >> 3)
+        for index in indexes:
+            field[index >> 3] |= 0x80 >> (index & 7)
+        return int.from_bytes(field, "big")
 
     def indexes(self, mask: int) -> Iterator[int]:
         """Yield the pieces of `mask`, rising."""

@@ -86,10 +86,10 @@ class PiecePicker(Generic[PeerT]):
         """
         self.peers.added(peer, pieces)
 
-    def peer_gained(self, peer: PeerT, index: int) -> bool:
-        """Count one more piece of a known peer; True if we want it and do not have it."""
-        self.peers.gained(peer, self._masks.bit(index))
-        return self.interested_in(index)
+    def peer_gained(self, peer: PeerT, *indexes: int) -> bool:
+        """Count more pieces of a known peer; True if we want one of them and do not have it."""
+        self.peers.gained(peer, mask := self._masks.of_scattered(indexes))
+        return bool(self._lacking & mask)
 
     def peer_removed(self, peer: PeerT) -> None:
         """Forget a peer and all that it was asked for. Unknown peers are ignored."""

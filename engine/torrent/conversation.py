@@ -142,7 +142,7 @@ class Conversation:
         match message:
             case Have(index):
                 if is_news:
-                    swarm.download.on_have(peer, index)
+                    peer.gained.append(index)
             case BitfieldMessage() | HaveAll() | HaveNone():
                 if is_news or is_first:
                     swarm.download.on_pieces(peer)

@@ -11,7 +11,7 @@ memory is lent when the first block is there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.core.file_choice import FileChoice
@@ -73,14 +73,16 @@ class Download:
 
     # ── what peers tell ─────────────────────────────────────────────────────────────────────────
 
-    def on_have(self, peer: Peer, index: int) -> None:
-        self.picker.peer_gained(peer, index)
-        self._swarm.upload.on_have(peer, index)
-        if self._swarm.disguise is not None:
-            self._swarm.disguise.on_have(peer, index)
+    def on_haves(self, peer: Peer, indexes: Sequence[int]) -> None:
+        """A peer got pieces. In a torrent of very many each time costs as much as a thousand."""
+        is_wanted = self.picker.peer_gained(peer, *indexes)
+        for index in indexes:
+            self._swarm.upload.on_have(peer, index)
+            if self._swarm.disguise is not None:
+                self._swarm.disguise.on_have(peer, index)
         if peer.pieces.is_full and self._swarm.peers.drop_if_useless(peer):
             return
-        if not peer.protocol.am_interested and self.picker.interested_in(index):
+        if is_wanted and not peer.protocol.am_interested:
             peer.set_interested(True)
         if peer.protocol.am_interested and not peer.queue.outstanding:
             self.refill(peer)

@@ -72,6 +72,7 @@ class Peer:
         "decoder",
         "down",
         "extension",
+        "gained",
         "granted_fast",
         "had_at_first",
         "has_dht",
@@ -129,6 +130,8 @@ class Peer:
         self.pieces: Bitfield = self.protocol.peer_pieces
         self.had_at_first = 0
         """Pieces that they had when they came."""
+        self.gained: list[int] = []
+        """Pieces that they said they have, in the read that is being taken apart."""
         self.queue = RequestQueue(now)
         self.uploads = UploadQueue(geometry)
         """What they asked of us and we have not sent."""
@@ -215,6 +218,11 @@ class Peer:
                 return
         if talk:
             self.count_talk(talk)
+        if self.gained:
+            gained, self.gained = self.gained, []
+            download.on_haves(self, gained)
+            if self.connection.is_closed:
+                return
         if payload:
             self.down.add(payload)
             swarm.count_downloaded(payload)

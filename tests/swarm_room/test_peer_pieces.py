@@ -38,7 +38,8 @@ def test_what_was_counted_is_uncounted(
         elif what == "gained" and peer in fields:
             for piece in pieces:
                 fields[peer].add(piece)
-                peers.gained(peer, masks.bit(piece))
+            peers.gained(peer, masks.of_indexes(pieces))
+            for piece in pieces:
                 peers.gained(peer, masks.bit(piece))
         else:
             field = fields.setdefault(peer, Bitfield(SIZE))

@@ -29,6 +29,7 @@ def test_a_mask_is_the_set_it_was_made_of(case: tuple[int, set[int]]) -> None:
     assert list(masks.indexes(mask)) == sorted(indexes)
     assert masks.of_indexes([*indexes, -1, size, size + 8]) == mask
     assert sum(masks.bit(index) for index in indexes) == mask
+    assert masks.of_scattered(list(indexes)) == mask
 
 
 @given(st.integers(0, 300))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.swarm.piece_picker import PiecePicker
 from engine.torrent import download
 from engine.torrent.lifecycle import State
+from engine.torrent.peer import Peer
 from tests.fakes import scripted_peer as wire
 from tests.fakes.scripted_peer import ScriptedPeer
 from tests.storage.torrents import sample
@@ -46,6 +48,29 @@ async def test_a_piece_counts_when_it_is_on_disk(tmp_path: Path) -> None:
         assert data[5 * PIECE : 6 * PIECE] == CONTENT.piece(5)
         assert one.torrent.have_bytes == PIECE
         await one.until(lambda: one.session.facilities.buffers.count == 0)
+
+
+async def test_haves_that_are_read_together_are_counted_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a torrent of a million pieces each time costs as much as a thousand of them."""
+    counted: list[tuple[int, ...]] = []
+    good = PiecePicker.peer_gained
+
+    def peer_gained(picker: PiecePicker[Peer], peer: Peer, *indexes: int) -> bool:
+        counted.append(indexes)
+        return good(picker, peer, *indexes)
+
+    monkeypatch.setattr(PiecePicker, "peer_gained", peer_gained)
+    async with one_torrent(tmp_path) as one:
+        visitor = await one.visitor(has=bits(1))
+        peer = one.known()
+        await one.until(lambda: peer.pieces.count == 1)
+        said = [wire.numbers(wire.HAVE, index) for index in (7, 1, 3, 7, 2)]
+        peer.on_data(memoryview(b"".join([*said[:3], wire.frame(wire.UNCHOKE), *said[3:]])))
+        assert counted == [(7, 3, 2)]
+        asked = {(await visitor.until(wire.REQUEST)).numbers[0] for _ in range(8)}
+        assert asked == {1, 2, 3, 7}
 
 
 async def test_more_buffers_than_there_are_means_waiting_not_failing(tmp_path: Path) -> None:
