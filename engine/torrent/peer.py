@@ -20,6 +20,7 @@ from engine.swarm.debts import Debt
 from engine.swarm.hole_punching import Acquaintance
 from engine.swarm.peer_list import PeerSource
 from engine.swarm.pex_exchange import Hearing, Telling
+from engine.swarm.places import Place
 from engine.swarm.request_queue import RequestQueue
 from engine.swarm.small_talk import SmallTalk
 from engine.swarm.upload_queue import UploadQueue
@@ -90,6 +91,7 @@ class Peer:
         "metadata_given",
         "peer_id",
         "pieces",
+        "place",
         "protocol",
         "queue",
         "source",
@@ -143,6 +145,7 @@ class Peer:
         self.connected_at = now
         self.heard_at = now
         self.spoke_at = now
+        self.place = Place(now)
         self.listens_at: Endpoint | None = None
         """Where an incoming peer said that it listens."""
         self.telling: Telling | None = None
@@ -328,6 +331,17 @@ class Peer:
     @property
     def is_interested(self) -> bool:
         return self.protocol.peer_interested
+
+    @property
+    def is_waiting(self) -> bool:
+        """One of us wants what the other has, and something may come of it."""
+        wants, is_wanted = self.protocol.peer_interested, self.protocol.am_interested
+        return (wants and not self.comes_last) or (is_wanted and not self.is_snubbed)
+
+    @property
+    def is_named(self) -> bool:
+        """The user wants it here."""
+        return self.source is PeerSource.MANUAL
 
     @property
     def is_choked(self) -> bool:

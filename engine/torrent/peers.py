@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -13,6 +14,7 @@ from engine.core.scope import household_of, is_local
 from engine.errors import PeerError, PeerTimeoutError
 from engine.net.connection import Connection, Encryption
 from engine.swarm.peer_list import PeerList, PeerSource
+from engine.swarm.places import EVERY_S, least_useful
 from engine.torrent.calling import Calling
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
 from engine.torrent.slabs import FIRST_BATCH
@@ -40,7 +42,9 @@ class Peers:
 
     __slots__ = (
         "_calling",
+        "_made_room_at",
         "_offences",
+        "_refused_at",
         "_swarm",
         "connected",
         "known",
@@ -62,6 +66,8 @@ class Peers:
         )
         self.parted_seeds: set[str] = set()
         """Hosts of those that had everything when they or we hung up."""
+        self._refused_at = self._made_room_at = -math.inf
+        """When somebody last found all places taken, and when somebody had to go for such a one."""
         self._offences: Counter[str] = Counter()
         """Bans of each host, whatever the port."""
 
@@ -124,6 +130,7 @@ class Peers:
         if self.known.is_banned(remote):
             raise PeerError(f"{remote} is banned")
         if is_incoming and len(self.connected) >= self._limit():
+            self._refused_at = now
             raise PeerError(f"{remote} came when all places were taken")
         if is_incoming and self._crowds_out_others(remote.host):
             raise PeerError(f"{remote} comes from where too many are connected already")
@@ -282,6 +289,7 @@ class Peers:
         total_rate = sum(peer.down.update(now) for peer in self.connected)
         mean_rate = total_rate / max(1, len(self.connected))
         for peer in list(self.connected):
+            peer.place.look(peer.down.total + peer.up.total, now)
             if peer.up.update(now) < _SLOW_BYTES_PER_S:
                 peer.batch = FIRST_BATCH
             peer.is_slow = (
@@ -292,7 +300,28 @@ class Peers:
                 peer.connection.close(PeerTimeoutError(f"{peer.connection.remote} fell silent"))
             else:
                 self._swarm.download.tick(peer, now)
+        self._make_room(now)
         self.dial_more()
+
+    def _make_room(self, now: float) -> None:
+        """Part from who is of no use while somebody waits for its place."""
+        if now - self._made_room_at < EVERY_S or not self._is_somebody_waiting(now):
+            return
+        peer = least_useful(self.connected, now, seeding=self._swarm.wants_nothing)
+        if peer is not None:
+            self._made_room_at = now
+            remote = peer.connection.remote
+            peer.connection.close(PeerError(f"{remote} was of no use, and others wait"))
+
+    def _is_somebody_waiting(self, now: float) -> bool:
+        connections, limits = self._swarm.facilities.connections, self._swarm.facilities.limits
+        if connections.open >= limits.max_connections:
+            return True  # who comes now is not even asked for which torrent
+        if len(self.connected) < self._limit():
+            return False
+        if now - self._refused_at <= EVERY_S:
+            return True
+        return self.known.next_try_at(seeding=self._swarm.wants_nothing) <= now
 
     def close(self) -> None:
         self._calling.close()

@@ -11,6 +11,7 @@ import pytest
 from engine.core import bencode
 from engine.core.compact import Endpoint
 from engine.swarm.peer_list import PeerList, PeerSource
+from engine.swarm.places import PATIENCE_S
 from engine.torrent import peers as peers_module
 from engine.torrent.facilities import Limits
 from engine.torrent.peer import LATE_HAVES_S
@@ -243,3 +244,47 @@ async def test_one_public_host_does_not_take_all_places(
         await one.visitors[-1].close()
         await one.until(lambda: len(one.live.peers.connected) == 7)
         await one.visitor(20)
+
+
+async def test_who_is_of_no_use_makes_room_for_whom_we_would_call(tmp_path: Path) -> None:
+    """A crowd that only connects must not shut out the one peer that has something."""
+    answered = asyncio.Event()
+
+    async def seed(peer: ScriptedPeer) -> None:
+        await _answer(one, peer, NAMED)
+        answered.set()
+        await peer.hangup()
+
+    limits = Limits(max_connections_per_torrent=3)
+    async with one_torrent(tmp_path, limits=limits) as one, listening(seed) as at:
+        crowd = [await one.visitor(number) for number in range(3)]
+        one.live.peers.found([at], PeerSource.TRACKER)
+        one.live.peers.tick(one.live.now())
+        assert len(one.live.peers.connected) == 3
+        for peer in one.live.peers.connected:
+            peer.place.used_at -= PATIENCE_S
+        one.known(0).place.used_at -= 1.0
+        one.live.peers.tick(one.live.now())
+        await answered.wait()
+        await crowd[0].hangup()
+        one.live.peers.tick(one.live.now())  # not two at once
+        assert [await each.is_alive() for each in crowd[1:]] == [True, True]
+        one.torrent.pause()
+
+
+async def test_who_is_of_no_use_makes_room_for_who_comes(tmp_path: Path) -> None:
+    limits = Limits(max_connections_per_torrent=2)
+    async with one_torrent(tmp_path, limits=limits) as one:
+        idle, giver = await one.visitor(0), await one.visitor(1)
+        one.known(0).place.used_at -= PATIENCE_S
+        one.live.peers.tick(one.live.now())
+        assert len(one.live.peers.connected) == 2  # nobody waits
+        refused = await ScriptedPeer.meet(
+            endpoint_of(one.session), bytes(one.torrent.info_hash), peer_id=b"-XX0000-" + b"9" * 12
+        )
+        await refused.hangup()
+        await refused.close()
+        one.live.peers.tick(one.live.now())
+        await idle.hangup()
+        assert await giver.is_alive()
+        await one.visitor(3)
