@@ -6,12 +6,12 @@ of the info dictionary are kept, since the info-hash is theirs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from engine.core import bencode
 from engine.core.bencode import Value
+from engine.core.file_list import FileEntry, FileList
 from engine.core.geometry import Geometry
 from engine.core.identifiers import InfoHash
 from engine.core.safe_path import check_distinct, safe_path, safe_torrent_name
@@ -23,32 +23,6 @@ MAX_FILES = 200_000
 MAX_TOTAL_LENGTH = 1 << 50
 
 
-class FileEntry(NamedTuple):
-    """One file: where it goes below the save path, and where its bytes lie in the torrent."""
-
-    path: tuple[str, ...]
-    """Elements below the save path, the torrent's name first: all there is of a lone file."""
-    length: int
-    offset: int
-    """Bytes before this file in the torrent."""
-    is_pad: bool = False
-    """BEP 47: zeros that align the next file; never on disk."""
-    is_executable: bool = False
-    is_hidden: bool = False
-    symlink: tuple[str, ...] | None = None
-    """BEP 47: target, below the torrent's own folder."""
-
-    @property
-    def end(self) -> int:
-        return self.offset + self.length
-
-    def pieces(self, piece_length: int) -> range:
-        """The pieces that hold bytes of it; none for a file without bytes."""
-        if not self.length:
-            return range(0)
-        return range(self.offset // piece_length, -(-self.end // piece_length))
-
-
 @dataclass(frozen=True, slots=True)
 class Info:
     """The info dictionary, checked."""
@@ -57,7 +31,7 @@ class Info:
     piece_length: int
     pieces: bytes
     """20 bytes of SHA-1 for each piece."""
-    files: tuple[FileEntry, ...]
+    files: FileList = field(compare=False)
     is_private: bool
     is_single_file: bool
     info_hash: InfoHash
@@ -66,7 +40,7 @@ class Info:
 
     @property
     def total_length(self) -> int:
-        return self.files[-1].end if self.files else 0
+        return self.files.total_length
 
     @property
     def geometry(self) -> Geometry:
@@ -97,10 +71,11 @@ class Info:
                 "v2 only, which this version cannot take" if b"file tree" in info else "no files"
             )
         single = b"length" in info
-        files = (_single_file if single else _many_files)(name, info)
-        total = files[-1].end
-        if total > MAX_TOTAL_LENGTH:
-            raise MetainfoError(f"{total} bytes in all, more than {MAX_TOTAL_LENGTH}")
+        files = FileList((_single_file if single else _many_files)(name, info))
+        check_distinct(
+            path for number, path in enumerate(files.paths()) if not files.is_pad(number)
+        )
+        total = files.total_length
         pieces = _bytes(info, b"pieces")
         wanted = Geometry(total, piece_length).piece_count * 20
         if len(pieces) != wanted:
@@ -206,18 +181,25 @@ def _length(source: Mapping[bytes, Value], name: str) -> int:
     return length
 
 
-def _single_file(name: str, info: Mapping[bytes, Value]) -> tuple[FileEntry, ...]:
-    return (_entry((name,), _length(info, name), 0, info, name),)
+def _end(offset: int, length: int) -> int:
+    """Where a file ends that begins at `offset` in the torrent."""
+    if offset + length > MAX_TOTAL_LENGTH:
+        raise MetainfoError(f"{offset + length} bytes in all, more than {MAX_TOTAL_LENGTH}")
+    return offset + length
 
 
-def _many_files(name: str, info: Mapping[bytes, Value]) -> tuple[FileEntry, ...]:
+def _single_file(name: str, info: Mapping[bytes, Value]) -> Iterator[FileEntry]:
+    length = _length(info, name)
+    _end(0, length)
+    yield _entry((name,), length, 0, info, name)
+
+
+def _many_files(name: str, info: Mapping[bytes, Value]) -> Iterator[FileEntry]:
     listed = info[b"files"]
     if not isinstance(listed, list) or not listed:
         raise MetainfoError("an empty list of files")
     if len(listed) > MAX_FILES:
         raise MetainfoError(f"{len(listed)} files, more than {MAX_FILES}")
-    files: list[FileEntry] = []
-    folders: dict[tuple[str, ...], tuple[str, ...]] = {}
     offset = 0
     listed.reverse()
     while listed:
@@ -227,11 +209,9 @@ def _many_files(name: str, info: Mapping[bytes, Value]) -> tuple[FileEntry, ...]
             raise MetainfoError("a file that is no dictionary")
         path = _path(item.get(b"path.utf-8", item.get(b"path")))
         length = _length(item, path[-1])
-        folder = folders.setdefault(path[:-1], path[:-1])  # of many names one copy will do
-        files.append(_entry((name, *folder, path[-1]), length, offset, item, name))
-        offset += length
-    check_distinct(file.path for file in files if not file.is_pad)
-    return tuple(files)
+        end = _end(offset, length)
+        yield _entry((name, *path), length, offset, item, name)
+        offset = end
 
 
 def _path(value: object) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from engine.errors import ProtocolError
 from engine.session.state_db import StoredTorrent
-from engine.storage.backend import FileStamp
+from engine.storage.file_stamps import FileStamps
 from engine.torrent.facilities import Facilities
 from engine.torrent.owner import Owner
 from engine.torrent.resume import Record
@@ -23,8 +23,6 @@ from engine.torrent.summary import Summary
 from engine.torrent.torrent import Torrent
 from engine.torrent.unfinished import SLOW_PIECE_S, UnfinishedBlock
 
-_STAMP = struct.Struct("<qq")
-_NO_FILE = -1
 _MAGNET = b"magnet:"
 """What is kept of a torrent without metadata begins so; bencode cannot."""
 
@@ -45,7 +43,7 @@ def to_row(torrent: Torrent, now: float, summary: Summary | None = None) -> Stor
         wants_to_run=torrent.wants_to_run,
         preallocate=torrent.preallocate,
         have=None if torrent.needs_check else torrent.have.to_bytes(),
-        stamps=_pack(record.stamps) if record else b"",
+        stamps=FileStamps.of(record.stamps).to_bytes() if record else b"",
         is_clean=record.is_clean if record else False,
         committed_at=record.committed_at if record and not torrent.state.is_running else now,
         added_at=torrent.added_at,
@@ -87,7 +85,7 @@ def from_row(
         if row.have is not None:
             have = Bitfield.from_bytes(row.have, summary.geometry.piece_count)
         if row.stamps:
-            record = Record(_unpack(row.stamps), row.committed_at, bool(row.is_clean))
+            record = Record(FileStamps.from_bytes(row.stamps), row.committed_at, bool(row.is_clean))
     except (ProtocolError, struct.error):
         have = None
     torrent = Torrent(
@@ -125,20 +123,6 @@ def _summary(row: StoredTorrent) -> Summary:
         file_count=row.file_count,
         is_private=bool(row.is_private),
         trackers=tuple(tuple(tier) for tier in json.loads(row.trackers)),
-    )
-
-
-def _pack(stamps: tuple[FileStamp | None, ...]) -> bytes:
-    return b"".join(
-        _STAMP.pack(_NO_FILE, 0) if stamp is None else _STAMP.pack(stamp.size_bytes, stamp.mtime_ns)
-        for stamp in stamps
-    )
-
-
-def _unpack(data: bytes) -> tuple[FileStamp | None, ...]:
-    return tuple(
-        None if size == _NO_FILE else FileStamp(size, mtime_ns)
-        for size, mtime_ns in _STAMP.iter_unpack(data)
     )
 
 

@@ -8,18 +8,11 @@ never written, all errors are StorageError, and every method may be called from 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from engine.storage.file_stamps import FileStamps
+
 WritableView: TypeAlias = memoryview | bytearray
-
-
-@dataclass(frozen=True, slots=True)
-class FileStamp:
-    """What tells whether a file was touched since: resuming trusts it, rechecking does not."""
-
-    size_bytes: int
-    mtime_ns: int
 
 
 class Backend(Protocol):
@@ -51,7 +44,7 @@ class Backend(Protocol):
         """
         ...
 
-    def stamps(self, *, strict: bool = False) -> list[FileStamp | None]:
+    def stamps(self, *, strict: bool = False) -> FileStamps:
         """One for each file; None where nothing is stored, as for missing ones and pads. `strict`
         raises StorageError for what stands in the way of a file: a folder, a link."""
         ...

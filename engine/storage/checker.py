@@ -140,7 +140,7 @@ class _PieceVerifier:
         self._info = info
         self._geometry = info.geometry
         self._map = FileMap(info)
-        self._sizes: list[int] | None = None
+        self._sizes: Sequence[int] | None = None
         self._buffers: list[bytearray] = []
         self._zero_hashes: dict[int, bytes] = {}
 
@@ -233,7 +233,7 @@ class _PieceVerifier:
         if self._info.piece_hash(index) != zero_hash:
             return False
         if self._sizes is None:
-            self._sizes = [stamp.size_bytes if stamp else 0 for stamp in self._files.stamps()]
+            self._sizes = self._files.stamps().sizes
         sizes = self._sizes
         return all(
             span.is_pad or span.offset + span.length <= sizes[span.file]

@@ -18,9 +18,10 @@ from pathlib import Path
 from engine.core.identifiers import InfoHash
 from engine.core.metainfo import Info
 from engine.errors import StorageError, StorageMissingError
-from engine.storage.backend import FileStamp, WritableView
+from engine.storage.backend import WritableView
 from engine.storage.file_map import Span
 from engine.storage.file_pool import FilePool
+from engine.storage.file_stamps import FileStamps
 from engine.storage.filesystem import TorrentFiles
 from engine.storage.part_file import NOT_SETTLED, PartFile, digest_of, part_file_name
 from engine.storage.placement import placement_at
@@ -77,10 +78,10 @@ class ChosenFiles(TorrentFiles):
         # Where the bytes are must be looked up first, and that waits.
         return self._placement.is_settled and super().read_into_nowait(offset, views)
 
-    def stamps(self, *, strict: bool = False) -> list[FileStamp | None]:
+    def stamps(self, *, strict: bool = False) -> FileStamps:
         """See Backend. While files are skipped there is one more, of the part file."""
         stamps = super().stamps(strict=strict)
-        return [*stamps, self._parts.stamp()] if self.skipped else stamps
+        return stamps.followed_by(self._parts.stamp()) if self.skipped else stamps
 
     def pieces_at(self, stamp: int) -> Iterable[int]:
         """Return the pieces that the stamp of this number speaks for."""
@@ -175,8 +176,12 @@ class ChosenFiles(TorrentFiles):
     def _is_made(self, file: int) -> bool:
         return super()._is_made(file) and file not in self.skipped
 
+    def _made(self) -> Iterable[int]:
+        skipped = self.skipped
+        return (file for file in super()._made() if file not in skipped)
+
     def _is_absent(self, file: int) -> bool:
-        return file in self.skipped and self._stamp(file) is None
+        return file in self.skipped and not self._is_there(file)
 
     def _keep_apart(
         self, offset: int, views: Sequence[WritableView], era: int, skipped: Set[int]
@@ -191,7 +196,8 @@ class ChosenFiles(TorrentFiles):
         if not places:
             return frozenset()
         with self._placement.moving:
-            absent = {file for file in {span.file for _, span in places} if not self._stamp(file)}
+            asked = {span.file for _, span in places}
+            absent = {file for file in asked if not self._is_there(file)}
             if absent:
                 pieces = {
                     piece

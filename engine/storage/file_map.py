@@ -6,8 +6,9 @@ Invariant: the spans of a range follow each other without gap or overlap and add
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from engine.core.metainfo import Info
@@ -22,6 +23,8 @@ class Span(NamedTuple):
     is_pad: bool
 
 
+SMALL_FILE_BYTES = 256 * 1024
+"""Files that come in one piece and are no larger are opened for that one write."""
 _new_tuple = tuple.__new__
 """Makes a Span without its generated constructor; there is one for each small file."""
 
@@ -29,23 +32,37 @@ _new_tuple = tuple.__new__
 class FileMap:
     """Sums over the files of one torrent. All offsets and lengths are bytes."""
 
-    __slots__ = ("_files", "_indexes", "_piece_length", "_starts", "total_length")
+    __slots__ = ("_count", "_files", "_is_small", "_piece_length", "_starts", "total_length")
 
     def __init__(self, info: Info) -> None:
-        self._files = info.files
-        self._indexes = [number for number, file in enumerate(info.files) if file.length]
-        self._starts = [info.files[number].offset for number in self._indexes]
+        self._files = files = info.files
+        self._starts = starts = files.starts
+        self._count = len(files)
         self._piece_length = info.piece_length
         self.total_length = info.total_length
+        self._is_small = bytes(
+            end - start <= SMALL_FILE_BYTES and not attributes
+            for (start, end), attributes in zip(pairwise(starts), files.attributes, strict=True)
+        )
+        """One byte for each file: 1 for small ones without attributes."""
 
     def locate(self, offset: int, length: int) -> tuple[int, int] | None:
         """Return (file, offset in it) if one real file holds the whole range, else None. HOT."""
-        number = self._indexes[bisect_right(self._starts, offset) - 1]
-        file = self._files[number]
-        at = offset - file.offset
-        if at + length > file.length or file.is_pad:
+        starts = self._starts
+        number = bisect_right(starts, offset, 0, self._count) - 1
+        if offset + length > starts[number + 1] or self._files.is_pad(number):
             return None
-        return number, at
+        return number, offset - starts[number]
+
+    def small_files(self, offset: int, length: int) -> range:
+        """Return the files that lie wholly in a range if they are several, small, and without
+        attributes (BEP 47); files without bytes may be among them. HOT."""
+        starts = self._starts
+        first = bisect_left(starts, offset)
+        end = bisect_right(starts, offset + length) - 1
+        if end - first < 2 or self._is_small.find(0, first, end) >= 0:
+            return range(0)
+        return range(first, end)
 
     def spans(self, offset: int, length: int) -> list[Span]:
         """Cut a range of the torrent at the borders of its files. Raises ValueError outside it."""
@@ -55,16 +72,16 @@ class FileMap:
 
     def walk(self, offset: int, length: int) -> Iterator[Span]:
         """Yield the same spans one by one, for who may not need them all; without checks."""
-        place = bisect_right(self._starts, offset) - 1
+        starts, is_pad = self._starts, self._files.is_pad
+        number = bisect_right(starts, offset, 0, self._count) - 1
         while length:
-            number = self._indexes[place]
-            file = self._files[number]
-            at = offset - file.offset
-            taken = min(length, file.length - at)
-            yield _new_tuple(Span, (number, at, taken, file.is_pad))
-            offset += taken
-            length -= taken
-            place += 1
+            start, end = starts[number], starts[number + 1]
+            taken = min(length, end - offset)
+            if taken:
+                yield _new_tuple(Span, (number, offset - start, taken, is_pad(number)))
+                offset += taken
+                length -= taken
+            number += 1
 
     def files_of(self, piece: int) -> list[int]:
         """Return the files that piece `piece` has bytes of, pad files too."""

@@ -12,21 +12,22 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import filterfalse, groupby
 from pathlib import Path
 
-from engine.core.metainfo import FileEntry, Info
+from engine.core.metainfo import Info
 from engine.errors import StorageError, StorageMissingError
-from engine.storage.backend import FileStamp, WritableView
-from engine.storage.file_map import FileMap, Span
+from engine.storage.backend import WritableView
+from engine.storage.file_map import SMALL_FILE_BYTES, FileMap, Span
 from engine.storage.file_pool import FilePool
+from engine.storage.file_stamps import FileStamps
 from engine.storage.nowait import nowait_flags
-from engine.storage.save_folder import FileMaker, SaveFolder, refuse_irregular
+from engine.storage.save_folder import SaveFolder, refuse_irregular
 from engine.storage.views import MAX_VIEWS, cut, fill_with_zeros, rest_of, write_all
+from engine.storage.whole_files import WholeFiles, file_mode
 
 CUT_SHORT = "the file was cut short by somebody else meanwhile"
 REMOVED = "the file was removed meanwhile"
-_SMALL_FILE_BYTES = 256 * 1024
-"""Files that come in one piece and are no larger are opened for that one write."""
 
 
 class TorrentFiles:
@@ -40,6 +41,7 @@ class TorrentFiles:
         "_pool",
         "_preallocate",
         "_unflushed",
+        "_whole_files",
     )
 
     def __init__(
@@ -50,7 +52,9 @@ class TorrentFiles:
         self._map = FileMap(info)
         self._pool = pool
         self._preallocate = preallocate
-        self._unflushed: set[int] = set()
+        self._unflushed = bytearray(len(info.files))
+        """One byte for each file: 1 if something was written since it was flushed."""
+        self._whole_files = WholeFiles(self._folder, info.files, pool)
 
     @property
     def root(self) -> Path:
@@ -63,12 +67,13 @@ class TorrentFiles:
     # ── Opener, for the pool ────────────────────────────────────────────────────────────────────
 
     def open_file(self, file: int, *, writable: bool) -> int:
-        entry = self._info.files[file]
-        fd = self._folder.open_file(entry.path, writable=writable, mode=_mode(entry))
+        files = self._info.files
+        path, length = files.path(file), files.length(file)
+        fd = self._folder.open_file(path, writable=writable, mode=file_mode(files, file))
         if writable:
             try:
-                if os.fstat(fd).st_size != entry.length:
-                    os.ftruncate(fd, entry.length)
+                if os.fstat(fd).st_size != length:
+                    os.ftruncate(fd, length)
             except OSError:
                 os.close(fd)
                 raise
@@ -83,23 +88,33 @@ class TorrentFiles:
                 os.makedirs(self._folder.path, exist_ok=True)
             except FileExistsError as error:  # what is there is no folder
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
-        made: set[tuple[str, ...]] = {()}
-        for number, entry in enumerate(self._info.files):
-            if not self._is_made(number):
+        files = self._info.files
+        made: set[int] = set()
+        for number in self._made():
+            folder = files.folder_numbers[number]
+            is_empty = not files.length(number)
+            if folder in made and not is_empty and not self._preallocate:
                 continue
             with self._translating("preparing", number):
-                parent = entry.path[:-1]
-                if parent not in made:
-                    self._folder.make_folder(parent)
-                    made.add(parent)
-                if entry.symlink is not None:
-                    self._folder.make_symlink(entry.path, entry.symlink)
-                elif not entry.length:
+                if folder not in made:
+                    if files.folders[folder]:
+                        self._folder.make_folder(files.folders[folder])
+                    made.add(folder)
+                if (target := files.symlink(number)) is not None:
+                    self._folder.make_symlink(files.path(number), target)
+                elif is_empty:
                     self._make_empty(number)
                 elif self._preallocate:
                     self._reserve(number)
 
     def write(self, offset: int, views: Sequence[WritableView]) -> None:
+        """See Backend. HOT."""
+        if len(views) == 1:
+            length = len(views[0])
+            numbers = self._map.small_files(offset, length)
+            if numbers and not self._is_any_open(numbers):
+                self._write_around(numbers, offset, memoryview(views[0]))
+                return
         self._write_spans(self._cut(offset, views))
 
     def read_into(self, offset: int, views: Sequence[WritableView]) -> None:
@@ -137,15 +152,22 @@ class TorrentFiles:
             offset += span.length
         return end
 
-    def stamps(self, *, strict: bool = False) -> list[FileStamp | None]:
+    def stamps(self, *, strict: bool = False) -> FileStamps:
         files = self._info.files
-        found = self._folder.lstat_all([entry.path for entry in files])
-        stamps: list[FileStamp | None] = []
-        for entry, look in zip(files, found, strict=True):
-            stamp = _stamp(entry, look)
-            if strict and stamp is None and look is not None:
-                self._refuse_obstacle(len(stamps), look.st_mode)
-            stamps.append(stamp)
+        stamps = FileStamps(len(files))
+        # One folder at a time: what the system says of ten thousand files takes megabytes.
+        folder_of = files.folder_numbers.__getitem__
+        for folder, group in groupby(sorted(range(len(files)), key=folder_of), folder_of):
+            numbers = list(group)
+            names = [files.name(number) for number in numbers]
+            looks = self._folder.lstat_in(files.folders[folder], names)
+            for number, look in zip(numbers, looks, strict=True):
+                if look is None or files.is_pad(number):
+                    continue
+                if stat.S_ISREG(look.st_mode) and files.symlink(number) is None:
+                    stamps.put(number, look.st_size, look.st_mtime_ns)
+                elif strict:
+                    self._refuse_obstacle(number, look.st_mode)
         return stamps
 
     def delete(self) -> None:
@@ -170,13 +192,14 @@ class TorrentFiles:
             except OSError as error:
                 doing = f"removing {self._folder.full_path(folder)}"
                 failed = failed or StorageError.from_os_error(error, doing)
-        self._unflushed.clear()
+        self._unflushed[:] = bytes(len(self._unflushed))
         if failed is not None:
             raise failed
 
     def flush(self) -> None:
-        while self._unflushed:
-            number = self._unflushed.pop()
+        number = -1
+        while (number := self._unflushed.find(1, number + 1)) >= 0:
+            self._unflushed[number] = 0
             with (
                 self._translating("flushing", number),
                 self._pool.lease(self, number) as fd,
@@ -188,34 +211,50 @@ class TorrentFiles:
 
     def _refuse_obstacle(self, file: int, mode: int) -> None:
         """Raise StorageError for what stands in the place of a file that is to be written."""
-        entry = self._info.files[file]
-        if entry.symlink is None and self._is_made(file):
+        if self._info.files.symlink(file) is None and self._is_made(file):
             with self._translating("looking at", file):
-                refuse_irregular(mode, entry.path[-1])
+                refuse_irregular(mode, self._info.files.path(file)[-1])
 
     def _is_made(self, file: int) -> bool:
         """True if a file is made before the first write."""
-        return not self._info.files[file].is_pad
+        return not self._info.files.is_pad(file)
+
+    def _made(self) -> Iterable[int]:
+        """The files that are made before the first write, in their order."""
+        return filterfalse(self._info.files.is_pad, range(len(self._info.files)))
 
     # ── one file ────────────────────────────────────────────────────────────────────────────────
 
+    def _is_any_open(self, numbers: range) -> bool:
+        return bool(len(self._pool)) and any(self._pool.has(self, each) for each in numbers)
+
+    def _write_around(self, numbers: range, offset: int, view: memoryview) -> None:
+        """Write small files in a row, which lie wholly in the view, and what else is in it. HOT."""
+        starts = self._info.files.starts
+        begin, end = starts[numbers.start] - offset, starts[numbers.stop] - offset
+        self._unflushed[numbers.start : numbers.stop] = b"\1" * len(numbers)
+        for at, part in (0, view[:begin]), (end, view[end:]):
+            if part:
+                self._write_spans(self._cut(offset + at, (part,)))
+        self._whole_files.write_row(numbers, view[begin:end])
+
     def _write_spans(self, spans: Iterable[tuple[Span, list[WritableView]]]) -> None:
         """Write what belongs to each span; pads are left out, small files come last."""
-        files, is_open, unflushed = self._info.files, self._pool.has, self._unflushed
-        small: dict[tuple[str, ...], list[tuple[FileEntry, list[WritableView]]]] = {}
+        length_of, is_open = self._info.files.length, self._pool.has
+        small: list[tuple[int, list[WritableView]]] = []
         for span, parts in spans:
             number, _, length, is_pad = span
             if is_pad:
                 continue
-            entry = files[number]
-            unflushed.add(number)
-            if length == entry.length <= _SMALL_FILE_BYTES and not is_open(self, number):
-                small.setdefault(entry.path[:-1], []).append((entry, parts))
+            whole = length_of(number)
+            self._unflushed[number] = 1
+            if length == whole <= SMALL_FILE_BYTES and not is_open(self, number):
+                small.append((number, parts))
             else:
                 with self._translating("writing", number):
-                    self._write_part(span, parts, entry.length)
-        for folder, contents in small.items():
-            self._write_small_files(folder, contents)
+                    self._write_part(span, parts, whole)
+        if small:
+            self._whole_files.write(small)
 
     def _write_part(self, span: Span, parts: list[WritableView], length: int) -> None:
         opened = self._pool.lease(self, span.file, writable=True)
@@ -231,40 +270,6 @@ class TorrentFiles:
                 # Somebody deleted the file; what we write to our descriptor is lost with it.
                 self._pool.invalidate(self, span.file)
                 raise FileNotFoundError(errno.ENOENT, REMOVED)
-
-    def _write_small_files(
-        self, folder: tuple[str, ...], contents: list[tuple[FileEntry, list[WritableView]]]
-    ) -> None:
-        """Write files of one folder, each all at once, by a descriptor of its own: of thousands of
-        them none would stay in the pool, and none is written to again. What is new needs no looking
-        at. Between the system calls next to nothing is done: each lets go of the interpreter, and
-        who then has to wait for it waits longer than the call takes. HOT."""
-        entry, opened = contents[0][0], self._pool.opened
-        try:
-            with opened(FileMaker, self._folder, folder) as maker:
-                for entry, parts in contents:
-                    fd = opened(maker.make, entry.path[-1], _mode(entry))
-                    if fd is None:
-                        self._write_over(entry, parts)
-                        continue
-                    try:
-                        write_all(fd, 0, parts)
-                    finally:
-                        os.close(fd)
-        except OSError as error:
-            doing = f"writing {self._folder.full_path(entry.path)}"
-            raise StorageError.from_os_error(error, doing) from error
-
-    def _write_over(self, entry: FileEntry, parts: list[WritableView]) -> None:
-        """Write all of a file that may be there already."""
-        path, mode = entry.path, _mode(entry)
-        fd = self._pool.opened(self._folder.open_file, path, writable=True, mode=mode)
-        try:
-            write_all(fd, 0, parts)
-            if os.fstat(fd).st_size > entry.length:
-                os.ftruncate(fd, entry.length)
-        finally:
-            os.close(fd)
 
     def _read_span(self, span: Span, parts: list[WritableView]) -> None:
         with self._translating("reading", span.file), self._pool.lease(self, span.file) as fd:
@@ -307,11 +312,14 @@ class TorrentFiles:
                 return 0
             raise
 
-    def _stamp(self, file: int) -> FileStamp | None:
-        entry = self._info.files[file]
+    def _is_there(self, file: int) -> bool:
+        """True if the file is in its place, however long it is."""
+        files = self._info.files
+        if files.is_pad(file) or files.symlink(file) is not None:
+            return False
         with contextlib.suppress(OSError):
-            return _stamp(entry, self._folder.lstat(entry.path))
-        return None
+            return stat.S_ISREG(self._folder.lstat(files.path(file)).st_mode)
+        return False
 
     def _make_empty(self, file: int) -> None:
         """Make a file without bytes; one that is there already stays, on read-only media too."""
@@ -344,36 +352,26 @@ class TorrentFiles:
 
     def _translating(self, doing: str, at: int | tuple[str, ...]) -> _Translating:
         """`at` is the number of a file, or a path below the save path."""
-        path = self._info.files[at].path if isinstance(at, int) else at
-        return _Translating(self._folder, doing, path)
+        return _Translating(self, doing, at)
+
+    def _failed(self, doing: str, at: int | tuple[str, ...], error: OSError) -> StorageError:
+        path = self._info.files.path(at) if isinstance(at, int) else at
+        return StorageError.from_os_error(error, f"{doing} {self._folder.culprit(path, error)}")
 
 
 class _Translating:
     """Context manager that turns OSError into StorageError; a plain class, since it is HOT."""
 
-    __slots__ = ("_doing", "_folder", "_path")
+    __slots__ = ("_at", "_doing", "_files")
 
-    def __init__(self, folder: SaveFolder, doing: str, path: tuple[str, ...]) -> None:
-        self._folder = folder
+    def __init__(self, files: TorrentFiles, doing: str, at: int | tuple[str, ...]) -> None:
+        self._files = files
         self._doing = doing
-        self._path = path
+        self._at = at
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, OSError):
-            doing = f"{self._doing} {self._folder.culprit(self._path, error)}"
-            raise StorageError.from_os_error(error, doing) from error
-
-
-def _mode(entry: FileEntry) -> int:
-    return 0o777 if entry.is_executable else 0o666
-
-
-def _stamp(entry: FileEntry, found: os.stat_result | None) -> FileStamp | None:
-    if found is None or entry.is_pad or entry.symlink is not None:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    return FileStamp(found.st_size, found.st_mtime_ns)
+            raise self._files._failed(self._doing, self._at, error) from error

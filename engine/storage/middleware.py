@@ -13,7 +13,8 @@ import time
 from collections.abc import Collection, Sequence
 
 from engine.errors import StorageError
-from engine.storage.backend import Backend, FileStamp, WritableView
+from engine.storage.backend import Backend, WritableView
+from engine.storage.file_stamps import FileStamps
 
 
 class Middleware:
@@ -40,7 +41,7 @@ class Middleware:
     def next_data(self, offset: int, end: int) -> int:
         return self.inner.next_data(offset, end)
 
-    def stamps(self, *, strict: bool = False) -> list[FileStamp | None]:
+    def stamps(self, *, strict: bool = False) -> FileStamps:
         return self.inner.stamps(strict=strict)
 
     def delete(self) -> None:

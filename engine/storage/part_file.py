@@ -26,7 +26,8 @@ from weakref import WeakValueDictionary
 
 from engine.core.identifiers import InfoHash
 from engine.core.metainfo import Info
-from engine.storage.backend import FileStamp, WritableView
+from engine.storage.backend import WritableView
+from engine.storage.file_stamps import FileStamp
 from engine.storage.save_folder import SaveFolder
 from engine.storage.views import write_all
 

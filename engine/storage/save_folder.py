@@ -11,19 +11,14 @@ import errno
 import os
 import pathlib
 import stat
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
-_WALK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | _CLOEXEC
+_LOOK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | _CLOEXEC
+_WALK = _LOOK | os.O_NOFOLLOW
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | _CLOEXEC
 """Non-blocking matters for what is no regular file: opening a FIFO must not hang."""
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | _CLOEXEC
-
-_MANY = 16
-"""Files of one folder for which listing it is cheaper than asking for each."""
-_FOREIGN = 4
-"""A folder with so many times more entries than are asked for is not listed."""
 
 Path = tuple[str, ...]
 
@@ -98,48 +93,28 @@ class SaveFolder:
     def lstat(self, path: Path) -> os.stat_result:
         return os.lstat(self.full_path(path))
 
-    def lstat_all(self, paths: Sequence[Path]) -> Iterator[os.stat_result | None]:
-        """Yield what `lstat` finds at each path, None where that fails; kept by nobody here, as
-        what the system says of ten thousand files takes megabytes.
-
-        A folder of which many files are asked is listed once: less than half the price.
-        """
-        wanted = Counter([path[:-1] for path in paths])
-        listings: dict[Path, dict[str, os.DirEntry[str]] | None] = {
-            folder: self._listing(folder, _FOREIGN * count)
-            for folder, count in wanted.items()
-            if count >= _MANY
-        }
-        empty = {folder for folder, listing in listings.items() if listing == {}}
-        for path in paths:
-            parent = path[:-1]
-            listing = listings.get(parent)
-            entry = listing.pop(path[-1], None) if listing else None
-            look: os.stat_result | None = None
-            try:
-                if entry is not None:
-                    look = entry.stat(follow_symlinks=False)
-                elif parent not in empty:
-                    # Some file systems know a file by other spellings than they list.
-                    look = self.lstat(path)
-            except OSError:
-                pass
-            yield look
-
-    def _listing(self, folder: Path, most: int) -> dict[str, os.DirEntry[str]] | None:
-        """List a folder; None if it holds more than `most` entries, or cannot be listed."""
-        listing: dict[str, os.DirEntry[str]] = {}
+    def lstat_in(self, folder: Path, names: Iterable[str]) -> Iterator[os.stat_result | None]:
+        """Yield what `lstat` finds of each name in a folder, None where that fails; kept by nobody
+        here. The way to the folder is walked once."""
         try:
-            with os.scandir(self.full_path(folder)) as entries:
-                for entry in entries:
-                    listing[entry.name] = entry
-                    if len(listing) > most:
-                        return None
+            above = os.open(self.full_path(folder), _LOOK)
         except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except OSError:
-            return None
-        return listing
+            for _ in names:
+                yield None
+            return
+        except OSError:  # no descriptor is left: the long way
+            above = None
+        try:
+            for name in names:
+                try:
+                    if above is None:
+                        yield self.lstat((*folder, name))
+                    else:
+                        yield os.lstat(name, dir_fd=above)
+                except OSError:
+                    yield None
+        finally:
+            _close(above)
 
     def remove_file(self, path: Path, *, is_symlink: bool = False) -> None:
         """Remove a regular file (or a link, if that is what belongs there) that may be missing.

@@ -8,14 +8,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from engine.core.bitfield import Bitfield
 from engine.errors import SeedwrightError, StorageMissingError
-from engine.storage.backend import FileStamp
 from engine.storage.checker import Checker
 from engine.storage.chosen_files import ChosenFiles
 from engine.storage.disk import Disk
+from engine.storage.file_stamps import FileStamp, FileStamps
 from engine.storage.filesystem import CUT_SHORT, REMOVED
 from engine.torrent.lifecycle import State
 from engine.torrent.resume import suspicious_files
@@ -83,22 +84,26 @@ def _of_wrong_size(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list
     """The numbers of the files that are missing, or have not the length they should have. A file
     that is skipped may be missing."""
     skipped = torrent.choice.skipped if torrent.choice else frozenset[int]()
+    files = torrent.info.files
+    looks = zip(FileStamps.of(stamps).sizes, pairwise(files.starts), strict=False)
     return [
         number
-        for number, (file, stamp) in enumerate(zip(torrent.info.files, stamps, strict=False))
-        if file.length
-        and not file.is_pad
-        and (stamp.size_bytes != file.length if stamp else number not in skipped)
+        for number, (size, (start, end)) in enumerate(looks)
+        if size != end - start > 0
+        and not files.is_pad(number)
+        and (size >= 0 or number not in skipped)
     ]
 
 
 def _tell_of_longer(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> None:
     """Say which files go on behind what the torrent says of them. Nothing is cut off for its own
     sake; a write gives a file the length it should have, as in other clients."""
+    files = torrent.info.files
+    looks = zip(FileStamps.of(stamps).sizes, pairwise(files.starts), strict=False)
     longer = [
-        (file, stamp.size_bytes - file.length)
-        for file, stamp in zip(torrent.info.files, stamps, strict=False)
-        if stamp is not None and stamp.size_bytes > file.length and not file.is_pad
+        (files[number], size - (end - start))
+        for number, (size, (start, end)) in enumerate(looks)
+        if size > end - start and not files.is_pad(number)
     ]
     if longer:
         file, excess = longer[0]
@@ -168,10 +173,10 @@ def find_suspects(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> list[
     are back, or the user asks for a recheck.
     """
     if torrent.needs_check:
-        return None if any(stamps) or torrent.have.count else []
+        return None if FileStamps.of(stamps).has_any or torrent.have.count else []
     if torrent.record is None:
         return _of_wrong_size(torrent, stamps)
-    if torrent.have.count and not any(stamps):
+    if torrent.have.count and not FileStamps.of(stamps).has_any:
         raise StorageMissingError(
             f"no file of it is in {torrent.save_path}: bring them back and resume, "
             "or recheck to fetch them again"

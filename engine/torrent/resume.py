@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.storage.backend import FileStamp
+from engine.storage.file_stamps import FileStamp
 
 COMMIT_GRACE_S = 15.0
 """A write of ours comes at most this long after the last commit."""
@@ -21,7 +21,7 @@ COMMIT_GRACE_S = 15.0
 class Record:
     """What was committed about a torrent's files."""
 
-    stamps: tuple[FileStamp | None, ...]
+    stamps: Sequence[FileStamp | None]
     """One per file; None where there was no file."""
     committed_at: float
     """Seconds since the epoch."""
@@ -31,6 +31,8 @@ class Record:
 
 def suspicious_files(record: Record, now: Sequence[FileStamp | None]) -> list[int]:
     """The numbers of the files that do not look as recorded: their pieces must be checked."""
+    if now == record.stamps:
+        return []
     if len(now) != len(record.stamps):
         return list(range(len(now)))
     return [

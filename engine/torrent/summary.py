@@ -39,7 +39,7 @@ class Summary:
             name=info.name,
             size=info.total_length,
             piece_length=info.piece_length,
-            file_count=sum(not file.is_pad for file in info.files),
+            file_count=info.files.real_count,
             is_private=info.is_private,
             trackers=metainfo.trackers,
         )

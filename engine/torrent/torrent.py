@@ -20,8 +20,8 @@ from engine.core.magnet import Magnet
 from engine.core.metainfo import Info, Metainfo
 from engine.core.rates import RateEstimate, TokenBucket
 from engine.errors import SeedwrightError, StorageError
-from engine.storage.backend import FileStamp
 from engine.storage.chosen_files import ChosenFiles
+from engine.storage.file_stamps import FileStamp, FileStamps
 from engine.swarm.peer_list import PeerList, PeerSource
 from engine.torrent.announcer import Announcer
 from engine.torrent.checking import settle_record, take_stamps
@@ -244,7 +244,7 @@ class Torrent(Holding):
     def stamped(self, stamps: Sequence[FileStamp | None]) -> None:
         """Note how the files look now. Clean: nothing is written to them until the next check."""
         is_clean = self.is_finished or self.state in (State.PAUSED, State.ERROR)
-        self.record = Record(tuple(stamps), self._facilities.wall_clock(), is_clean)
+        self.record = Record(FileStamps.of(stamps), self._facilities.wall_clock(), is_clean)
         self.changed()
 
     def checked(self, have: Bitfield) -> None:

@@ -13,9 +13,9 @@ from engine.core.bitfield import Bitfield
 from engine.core.file_wishes import FileWishes
 from engine.core.geometry import Geometry
 from engine.errors import SeedwrightError
-from engine.session.persistence import _pack, _unpack, from_row, to_row
+from engine.session.persistence import from_row, to_row
 from engine.session.state_db import StoredTorrent
-from engine.storage.backend import FileStamp
+from engine.storage.file_stamps import FileStamp, FileStamps
 from engine.torrent.lifecycle import State
 from tests.end_to_end.rig import running
 from tests.session.test_state_db import row
@@ -63,7 +63,7 @@ def _rows(draw: st.DrawFn) -> StoredTorrent:
         wants_to_run=draw(st.booleans()),
         preallocate=draw(st.booleans()),
         have=have,
-        stamps=_pack(tuple(draw(STAMPS))),
+        stamps=FileStamps.of(draw(STAMPS)).to_bytes(),
         is_clean=draw(st.booleans()),
         committed_at=draw(TIMES),
         added_at=draw(TIMES),
@@ -79,11 +79,6 @@ def _rows(draw: st.DrawFn) -> StoredTorrent:
         wanted=_pieces(draw, pieces) if priorities else b"",
         wishes=draw(st.sampled_from(["", FileWishes(only=("*.mkv",), waits=True).encode()])),
     )
-
-
-@given(STAMPS.map(tuple))
-def test_stamps_come_back(stamps: tuple[FileStamp | None, ...]) -> None:
-    assert _unpack(_pack(stamps)) == stamps
 
 
 async def test_every_column_comes_back() -> None:

@@ -19,8 +19,8 @@ from engine.errors import (
     StorageError,
     StorageMissingError,
 )
-from engine.storage.backend import FileStamp
 from engine.storage.file_pool import FilePool
+from engine.storage.file_stamps import FileStamp
 from engine.storage.filesystem import TorrentFiles
 from tests.storage.torrents import Layout, Sample, sample
 

@@ -14,8 +14,8 @@ from engine.core.file_choice import FileChoice
 from engine.core.file_wishes import FileWishes
 from engine.core.metainfo import Metainfo
 from engine.errors import InputError
-from engine.storage.backend import FileStamp
 from engine.storage.chosen_files import ChosenFiles
+from engine.storage.file_stamps import FileStamp
 from engine.torrent.lifecycle import State
 from tests.end_to_end.rig import running, until, until_state
 from tests.fakes import scripted_peer as wire

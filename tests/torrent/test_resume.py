@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from engine.storage.backend import FileStamp
+from engine.storage.file_stamps import FileStamp
 from engine.torrent.resume import COMMIT_GRACE_S, Record, suspicious_files
 
 SIZES = st.integers(0, 1 << 40)
