@@ -162,9 +162,11 @@ class PartialPiece(Generic[PeerT]):
         """Count a block as received from this peer, asked or not.
 
         Returns the other peers that were asked for it, or None if the block is not wanted: it is
-        here already, or nobody has been asked for it yet.
+        here already, nobody has been asked for it yet, or the piece is left to somebody else.
         """
         if block >= self.fresh or self.sources[block] is not None:
+            return None
+        if self.is_solo and peer not in self.askers:
             return None
         requester = self.requesters[block]
         second = self.seconds.pop(block, None)

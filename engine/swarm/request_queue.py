@@ -10,7 +10,7 @@ who else was asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import TypeAlias
 
@@ -194,10 +194,13 @@ class RequestQueue:
         self._probe_at = None
         self.rtt_s = elapsed_s if not self.rtt_s else self.rtt_s + (elapsed_s - self.rtt_s) / 4
 
-    def cancelled(self, index: int, begin: int) -> None:
-        """Count a cancel as sent; the block may come nevertheless, see `forgive_late`."""
-        if self._pop(index, begin) is not None:
-            self._pardons += 1
+    def cancelled(self, index: int, begin: int) -> bool:
+        """Count a cancel as sent, False: there is nothing to cancel. The block may come
+        nevertheless, see `forgive_late`."""
+        if self._pop(index, begin) is None:
+            return False
+        self._pardons += 1
+        return True
 
     def rejected(self, index: int, begin: int) -> bool:
         """Count a reject (BEP 6); True if the block was being waited for."""
@@ -254,6 +257,21 @@ class RequestQueue:
             self._late[index, begin] = length
         while len(self._late) > _MAX_LATE:
             del self._late[next(iter(self._late))]
+        return lost
+
+    def take_back(self, asked_until: float, is_of_use: Callable[[int], bool]) -> list[Span]:
+        """Give up what was asked for until then and did not come, of the pieces that `is_of_use`
+        names: another peer could send it. Returns it; do with it as with what `tick` returns.
+
+        A peer that is so slow is asked for one block until it has shown what it sends.
+        """
+        lost = [span for span in self.asked(asked_until) if is_of_use(span[0])]
+        for index, begin, length in lost:
+            self._pop(index, begin)
+            self._late[index, begin] = length
+        if lost:
+            self._is_slow_start = False
+            self.depth = 1
         return lost
 
     def _set_depth(self, recent: float, rate: float) -> None:

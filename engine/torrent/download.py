@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.core.file_choice import FileChoice
-from engine.core.geometry import BLOCK_LENGTH
+from engine.core.geometry import BLOCK_LENGTH, Span
 from engine.errors import ProtocolError
 from engine.swarm.piece_picker import PiecePicker
 from engine.swarm.request_queue import SNUB_S
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 IDLE_PATIENCE_S = 8.0
-"""How long a silent peer keeps its requests while another one has nothing left to be asked for: in
-the end game, or when a suspect piece is left to a single peer."""
+"""How long a silent peer keeps its requests, and any peer one request, while another has nothing
+left to be asked for: in the end game, or when buffers or a suspect piece are all left to others."""
 STUCK_S = 15.0
 """A piece is given up after this long: a peer that choked us may soon unchoke us again."""
 _JOINED = 2
@@ -287,10 +287,7 @@ class Download:
         self.picker.set_wanted(*((choice.wanted, choice.urgent(info)) if choice else (None,)))
         begun = [partial.index for partial in self.picker.partials()]
         for index in [index for index in begun if not self.picker.interested_in(index)]:
-            for peer, request in self.picker.piece_dropped(index):
-                peer.queue.cancelled(request[0], request[1])
-                peer.send(encoder.cancel(*request))
-            self.ended(index)
+            self._drop(index)
         for peer in self._swarm.peers.connected:
             self.update_interest(peer)
         self.feed_soon()
@@ -302,14 +299,41 @@ class Download:
         is_holding_up = self.picker.is_end_game or bool(self._starved)
         patience_s = IDLE_PATIENCE_S if is_holding_up else SNUB_S
         lost = peer.queue.tick(now, peer.down.rate, patience_s=patience_s)
+        lost += self._overdue(peer, now)
         peer.is_snubbed = peer.queue.is_snubbed
         if lost:
             for request in lost:
                 peer.connection.write(encoder.cancel(*request))
+            self._starved.pop(peer, None)  # others come first
             self._release(peer, lost)
         elif not peer.queue.outstanding or peer in self._starved:
             # Its queue may have paused after rejects, or another torrent's buffer come free.
             self.refill(peer)
+
+    def _overdue(self, peer: Peer, now: float) -> list[Span]:
+        """Take back what a peer has not sent for long and an idle one could send. Who gave a block
+        now and then could hold all buffers, or a suspect piece, for half an hour and longer."""
+        idle = [
+            other for other in self._starved if other is not peer and not other.queue.outstanding
+        ]
+        if not idle or self._swarm.down.waiting:  # else it is we who do not read
+            return []
+        lost = peer.queue.take_back(
+            now - IDLE_PATIENCE_S, lambda index: any(other.pieces[index] for other in idle)
+        )
+        if lost:
+            indexes = {span[0] for span in lost}
+            for partial in list(self.picker.partials()):
+                if partial.is_solo and partial.index in indexes:
+                    self._drop(partial.index)  # whole: who has it next is to send all of it
+        return lost
+
+    def _drop(self, index: int) -> None:
+        """Give up a begun piece, and what was asked of it."""
+        for peer, request in self.picker.piece_dropped(index):
+            if peer.queue.cancelled(request[0], request[1]):
+                peer.send(encoder.cancel(*request))
+        self.ended(index)
 
     def drop_stuck_pieces(self) -> None:
         """Give up a begun piece that no peer can finish while others wait for its buffer."""

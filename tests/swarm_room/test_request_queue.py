@@ -32,6 +32,19 @@ def spans(batch: list[Span]) -> list[Span]:
     return joined
 
 
+def test_what_is_taken_back_is_lost_and_may_come_late() -> None:
+    queue = RequestQueue(0.0)
+    queue.requested([(0, 0, 2 * BLOCK_LENGTH), (1, 0, BLOCK_LENGTH)], 0.0)
+    queue.requested([(2, 0, BLOCK_LENGTH)], 5.0)
+    assert queue.take_back(4.0, lambda index: index == 0) == [*blocks(0, 2)]
+    assert (queue.outstanding, queue.depth) == (2, 1)
+    assert not queue.take_back(4.0, lambda index: index == 2)
+    assert queue.received(0, 0, 6.0)
+    assert not queue.received(0, 0, 6.0)
+    assert not queue.cancelled(0, BLOCK_LENGTH)
+    assert queue.cancelled(2, 0)
+
+
 class Link:
     """A peer behind a link of `rate` bytes a second and `rtt_s`, that serves in order."""
 

@@ -190,6 +190,71 @@ async def test_a_silent_peer_does_not_keep_what_another_could_send(
         await one.until(lambda: one.torrent.have.count == 1)
 
 
+def _moves_on(one: OneTorrent, seconds: float) -> None:
+    """Let time pass at once for what comes from now on."""
+    now = one.live.now
+    one.live.now = lambda: now() + seconds
+
+
+async def test_who_dribbles_does_not_keep_what_an_idle_peer_could_send(tmp_path: Path) -> None:
+    """A block now and then is not enough to hold all buffers."""
+    content = sample(BLOCK * 16, BLOCK * 4)
+    async with one_torrent(tmp_path, content=content, buffer_bytes=BLOCK * 8) as one:
+        slow = await one.visitor(0, has=b"\xf0")
+        slow.send(wire.frame(wire.UNCHOKE))
+        asked = [(await slow.until(wire.REQUEST)).numbers for _ in range(8)]
+        honest = await one.visitor(1, has=b"\xf0")
+        honest.send(wire.frame(wire.UNCHOKE))
+        assert await honest.is_alive()
+        _moves_on(one, download.IDLE_PATIENCE_S - 1)
+        slow.send(one.block(*asked[0]))
+        await one.until(lambda: bool(one.known(0).down.total))
+        one.live.download.tick(one.known(0), one.live.now())
+        assert one.known(0).queue.outstanding == 7
+        _moves_on(one, 1)
+        one.live.download.tick(one.known(0), one.live.now())
+        cancelled = [(await slow.until(wire.CANCEL)).numbers for _ in range(7)]
+        assert sorted(cancelled) == sorted(asked[1:])
+        await _serve(one, honest)
+        assert one.torrent.state is State.SEEDING
+
+
+async def test_who_dribbles_does_not_keep_a_suspect_piece(tmp_path: Path) -> None:
+    """It is fetched anew, all of it from the next one, or nobody would know who spoilt it."""
+    content = sample(BLOCK * 4, BLOCK * 4)
+    async with one_torrent(tmp_path, content=content) as one:
+        for number in range(2):  # two who sent parts of it, one of them wrong
+            part = await one.visitor(number + 2, has=b"\x80")
+            part.send(wire.frame(wire.UNCHOKE))
+            for _ in range(2):
+                index, begin, length = (await part.until(wire.REQUEST)).numbers
+                part.send(wire.piece(index, begin, bytes(length)))
+            if not number:
+                await one.until(lambda: one.known(2).down.total == 2 * BLOCK)
+            await part.close()
+        await one.until(lambda: one.torrent.wasted_bytes == 4 * BLOCK)
+        slow = await one.visitor(0, has=b"\x80")
+        slow.send(wire.frame(wire.UNCHOKE))
+        asked = [(await slow.until(wire.REQUEST)).numbers for _ in range(4)]
+        honest = await one.visitor(1, has=b"\x80")
+        honest.send(wire.frame(wire.UNCHOKE))
+        assert await honest.is_alive()
+        assert not one.known(1).queue.outstanding
+        _moves_on(one, download.IDLE_PATIENCE_S - 1)
+        slow.send(one.block(*asked[0]))
+        await one.until(lambda: bool(one.known(0).down.total))
+        _moves_on(one, 1)
+        one.live.download.tick(one.known(0), one.live.now())
+        again = [(await honest.until(wire.REQUEST)).numbers for _ in range(4)]
+        assert sorted(again) == sorted(asked)
+        slow.send(wire.piece(*asked[1][:2], bytes(BLOCK)))
+        assert await slow.is_alive()
+        for block in again:
+            honest.send(one.block(*block))
+        await one.until(lambda: one.torrent.state is State.SEEDING)
+        assert one.torrent.wasted_bytes == 6 * BLOCK
+
+
 async def test_a_piece_that_fails_is_fetched_again_whole(tmp_path: Path) -> None:
     async with one_torrent(tmp_path) as one:
         liar = await one.visitor(0, has=bits(7))
