@@ -8,7 +8,7 @@ zeros, `-0`, depth, size and number of values are checked in both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from engine.errors import BencodeError
@@ -19,6 +19,9 @@ Encodable: TypeAlias = (
 )
 
 _ZERO = ord("0")
+Handing: TypeAlias = tuple[tuple[bytes, ...], Callable[[Value], None]]
+"""The keys of dictionaries that lead to a list, and what takes its items."""
+
 MAX_DEPTH = 64
 MAX_DIGITS = 20
 """Digits of an integer or a length: 2^64 fits, and nobody can make us parse a megabyte of them."""
@@ -30,10 +33,13 @@ hold would cost gigabytes."""
 class _Reading:
     """What one decoding, however deep it is in its value, keeps in mind."""
 
-    __slots__ = ("is_strict", "spans", "values_left")
+    __slots__ = ("handing", "is_strict", "on_way", "spans", "values_left")
 
-    def __init__(self, is_strict: bool) -> None:
+    def __init__(self, is_strict: bool, handing: Handing | None = None) -> None:
         self.is_strict = is_strict
+        self.handing = handing
+        self.on_way = 0
+        """Keys of the way to the list whose items are handed over that lead to where we are."""
         self.values_left = MAX_VALUES
         self.spans: dict[bytes, tuple[int, int]] = {}
         """Where the raw values of the outermost dictionary stand."""
@@ -97,14 +103,15 @@ def decode_prefix(data: bytes, *, strict: bool = True) -> tuple[Value, int]:
 
 
 def decode_with_spans(
-    data: bytes, *, strict: bool = True
+    data: bytes, *, strict: bool = True, handing: Handing | None = None
 ) -> tuple[dict[bytes, Value], dict[bytes, tuple[int, int]]]:
     """Decode a dictionary that fills `data` exactly; also map each of its keys to the (start, end)
     of its raw value.
 
-    An info-hash is taken over these raw bytes, never over a re-encoding (BEP 3).
+    An info-hash is taken over these raw bytes, never over a re-encoding (BEP 3). Items that are
+    handed over as they are read are kept by nobody here: their list comes out empty.
     """
-    reading = _Reading(strict)
+    reading = _Reading(strict, handing)
     value, end = _decode(bytes(data), 0, 0, reading)
     if end != len(data):
         raise BencodeError(f"{len(data) - end} bytes of rubbish behind the value")
@@ -165,11 +172,34 @@ def _dict(data: bytes, at: int, depth: int, reading: _Reading) -> tuple[dict[byt
         if reading.is_strict and last is not None and key < last:
             raise BencodeError(f"keys out of order at byte {key_at}: {key[:40]!r}")
         start = at
-        items[key], at = _decode(data, at, depth + 1, reading)
+        if reading.handing is not None and depth == reading.on_way:
+            items[key], at = _on_way(data, at, key, reading)
+        else:
+            items[key], at = _decode(data, at, depth + 1, reading)
         if not depth:
             reading.spans[key] = start, at
         last = key
     return items, at + 1
+
+
+def _on_way(data: bytes, at: int, key: bytes, reading: _Reading) -> tuple[Value, int]:
+    """Decode a value of a dictionary that the way to the handed list leads through."""
+    assert reading.handing is not None
+    way, take = reading.handing
+    depth = reading.on_way + 1
+    if depth > len(way) or key != way[depth - 1]:
+        return _decode(data, at, depth, reading)
+    if depth < len(way) or data[at : at + 1] != b"l":
+        reading.on_way += 1
+        found = _decode(data, at, depth, reading)
+        reading.on_way -= 1
+        return found
+    reading.values_left -= 1
+    at += 1
+    while data[at : at + 1] != b"e":
+        item, at = _decode(data, at, depth + 1, reading)
+        take(item)
+    return [], at + 1
 
 
 def _string(data: bytes, at: int) -> tuple[bytes, int]:

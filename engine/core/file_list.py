@@ -45,50 +45,61 @@ class FileEntry(NamedTuple):
 
 
 class FileList(Sequence[FileEntry]):
-    """Immutable. Equal to any sequence of equal entries."""
+    """Grows while a torrent is read; from then on it must be left as it is. Equal to any sequence
+    of equal entries."""
 
     __slots__ = (
         "_flags",
         "_name_starts",
         "_names",
+        "_numbers",
         "_symlinks",
         "folder_numbers",
         "folders",
         "starts",
     )
 
-    def __init__(self, entries: Iterable[FileEntry]) -> None:
-        """The entries must lie one behind the other, the first at 0; they may come from a
-        generator, so that they never exist all at once."""
+    def __init__(self, entries: Iterable[FileEntry] = ()) -> None:
         self.folders: list[Path] = []
         """What the files lie in, each once."""
         self.folder_numbers = array("I")
         """For each file the number of its folder."""
         self.starts = array("Q", (0,))
         """For each file the bytes before it in the torrent; one more, where the last one ends."""
-        self._symlinks: dict[int, Path] = {}
+        self._flags = bytearray()
+        self._names = bytearray()
         self._name_starts = array("I", (0,))
-        names, flags = bytearray(), bytearray()
-        numbers: dict[Path, int] = {}
+        self._numbers: dict[Path, int] = {}
+        """Of the folders, while the list grows."""
+        self._symlinks: dict[int, Path] = {}
         for entry in entries:
-            folder = entry.path[:-1]
-            number = numbers.get(folder, -1)
-            if number < 0:
-                number = numbers[folder] = len(self.folders)
-                self.folders.append(folder)
-            self.folder_numbers.append(number)
-            if entry.symlink is not None:
-                self._symlinks[len(flags)] = entry.symlink
-            self.starts.append(entry.offset + entry.length)
-            names += (entry.path[-1] + _BORDER).encode()
-            self._name_starts.append(len(names))
-            flags.append(
-                _PAD * entry.is_pad
-                | _EXECUTABLE * entry.is_executable
-                | _HIDDEN * entry.is_hidden
-                | _SYMLINK * (entry.symlink is not None)
-            )
-        self._names, self._flags = bytes(names), bytes(flags)
+            self.append(entry)
+
+    def append(self, entry: FileEntry) -> None:
+        """Take in the file that follows; it must begin where the last one ends."""
+        folder = entry.path[:-1]
+        number = self._numbers.get(folder, -1)
+        if number < 0:
+            number = self._numbers[folder] = len(self.folders)
+            self.folders.append(folder)
+        self.folder_numbers.append(number)
+        if entry.symlink is not None:
+            self._symlinks[len(self)] = entry.symlink
+        self.starts.append(entry.offset + entry.length)
+        self._names += (entry.path[-1] + _BORDER).encode()
+        self._name_starts.append(len(self._names))
+        self._flags.append(
+            _PAD * entry.is_pad
+            | _EXECUTABLE * entry.is_executable
+            | _HIDDEN * entry.is_hidden
+            | _SYMLINK * (entry.symlink is not None)
+        )
+
+    def put_below(self, name: str) -> None:
+        """Put all files into a folder of the torrent's name. The last step of reading them."""
+        self.folders = [(name, *folder) for folder in self.folders]
+        self._symlinks = {file: (name, *target) for file, target in self._symlinks.items()}
+        self._numbers = {}
 
     def __len__(self) -> int:
         return len(self._flags)
@@ -148,7 +159,7 @@ class FileList(Sequence[FileEntry]):
         return bool(self._flags[number] & _EXECUTABLE)
 
     @property
-    def attributes(self) -> bytes:
+    def attributes(self) -> Sequence[int]:
         """One byte for each file: 0 if BEP 47 says nothing of it."""
         return self._flags
 

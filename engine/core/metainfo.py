@@ -6,7 +6,7 @@ of the info dictionary are kept, since the info-hash is theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.core import bencode
@@ -56,10 +56,12 @@ class Info:
             raise MetainfoError(
                 f"info dictionary of {len(raw)} bytes, more than {MAX_TORRENT_BYTES}"
             )
-        return cls._checked(bencode.decode_dict(raw), raw)
+        read = _FilesRead()
+        info, _ = bencode.decode_with_spans(raw, handing=((b"files",), read.take))
+        return cls._checked(info, raw, read)
 
     @classmethod
-    def _checked(cls, info: Mapping[bytes, Value], raw: bytes) -> Info:
+    def _checked(cls, info: Mapping[bytes, Value], raw: bytes, read: _FilesRead) -> Info:
         name = safe_torrent_name(_bytes(info, b"name"))
         piece_length = _integer(info, b"piece length")
         if not 0 < piece_length <= MAX_PIECE_LENGTH:
@@ -71,10 +73,7 @@ class Info:
                 "v2 only, which this version cannot take" if b"file tree" in info else "no files"
             )
         single = b"length" in info
-        files = FileList((_single_file if single else _many_files)(name, info))
-        check_distinct(
-            path for number, path in enumerate(files.paths()) if not files.is_pad(number)
-        )
+        files = read.checked(name, info)
         total = files.total_length
         pieces = _bytes(info, b"pieces")
         wanted = Geometry(total, piece_length).piece_count * 20
@@ -115,8 +114,9 @@ class Metainfo:
         """Read a .torrent. Raises MetainfoError or BencodeError."""
         if len(data) > MAX_TORRENT_BYTES:
             raise MetainfoError(f"a torrent of {len(data)} bytes, more than {MAX_TORRENT_BYTES}")
+        read = _FilesRead()
         try:
-            top, spans = bencode.decode_with_spans(data)
+            top, spans = bencode.decode_with_spans(data, handing=((b"info", b"files"), read.take))
         except BencodeError as error:
             raise BencodeError(f"not a torrent, or a damaged one: {error}") from error
         info = top.get(b"info")
@@ -126,7 +126,7 @@ class Metainfo:
         created_at = top.get(b"creation date")
         return cls(
             # Decoded once: what is slow about a long torrent is that.
-            info=Info._checked(info, data[start:end]),
+            info=Info._checked(info, data[start:end], read),
             trackers=_tiers(top),
             web_seeds=_web_seeds(top.get(b"url-list")),
             comment=_text(top.get(b"comment.utf-8", top.get(b"comment"))),
@@ -174,44 +174,45 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else ""
 
 
-def _length(source: Mapping[bytes, Value], name: str) -> int:
-    length = _integer(source, b"length")
-    if length < 0:
-        raise MetainfoError(f"{name!r} has {length} bytes")
-    return length
+class _FilesRead:
+    """The files of an info dictionary as they are read, before the torrent's name is known."""
 
+    def __init__(self) -> None:
+        self.files = FileList()
 
-def _end(offset: int, length: int) -> int:
-    """Where a file ends that begins at `offset` in the torrent."""
-    if offset + length > MAX_TOTAL_LENGTH:
-        raise MetainfoError(f"{offset + length} bytes in all, more than {MAX_TOTAL_LENGTH}")
-    return offset + length
-
-
-def _single_file(name: str, info: Mapping[bytes, Value]) -> Iterator[FileEntry]:
-    length = _length(info, name)
-    _end(0, length)
-    yield _entry((name,), length, 0, info, name)
-
-
-def _many_files(name: str, info: Mapping[bytes, Value]) -> Iterator[FileEntry]:
-    listed = info[b"files"]
-    if not isinstance(listed, list) or not listed:
-        raise MetainfoError("an empty list of files")
-    if len(listed) > MAX_FILES:
-        raise MetainfoError(f"{len(listed)} files, more than {MAX_FILES}")
-    offset = 0
-    listed.reverse()
-    while listed:
-        # As entries are made what they are made of goes, or there were twice as much at the end.
-        item = listed.pop()
+    def take(self, item: Value) -> None:
+        """Take the next of `files`. What it is made of goes: all of it at once is many times as
+        much as the list."""
         if not isinstance(item, dict):
             raise MetainfoError("a file that is no dictionary")
-        path = _path(item.get(b"path.utf-8", item.get(b"path")))
-        length = _length(item, path[-1])
-        end = _end(offset, length)
-        yield _entry((name, *path), length, offset, item, name)
-        offset = end
+        if len(self.files) == MAX_FILES:
+            raise MetainfoError(f"more than {MAX_FILES} files")
+        self._append(_path(item.get(b"path.utf-8", item.get(b"path"))), item)
+
+    def checked(self, name: str, info: Mapping[bytes, Value]) -> FileList:
+        """Return all the files of the torrent of this name. Its dictionary tells a lone one."""
+        if b"length" in info:
+            self.files = FileList()
+            self._append((name,), info)
+            if (target := self.files.symlink(0)) is not None:
+                self.files = FileList([self.files[0]._replace(symlink=(name, *target))])
+        elif not self.files:
+            raise MetainfoError("an empty list of files")
+        else:
+            self.files.put_below(name)
+        files = self.files
+        check_distinct(
+            path for number, path in enumerate(files.paths()) if not files.is_pad(number)
+        )
+        return files
+
+    def _append(self, path: tuple[str, ...], source: Mapping[bytes, Value]) -> None:
+        length, offset = _integer(source, b"length"), self.files.total_length
+        if length < 0:
+            raise MetainfoError(f"{path[-1]!r} has {length} bytes")
+        if offset + length > MAX_TOTAL_LENGTH:
+            raise MetainfoError(f"{offset + length} bytes in all, more than {MAX_TOTAL_LENGTH}")
+        self.files.append(_entry(path, length, offset, source))
 
 
 def _path(value: object) -> tuple[str, ...]:
@@ -221,7 +222,7 @@ def _path(value: object) -> tuple[str, ...]:
 
 
 def _entry(
-    path: tuple[str, ...], length: int, offset: int, source: Mapping[bytes, Value], name: str
+    path: tuple[str, ...], length: int, offset: int, source: Mapping[bytes, Value]
 ) -> FileEntry:
     attributes = source.get(b"attr")
     if not attributes or not isinstance(attributes, bytes):
@@ -230,7 +231,7 @@ def _entry(
     if b"l" in attributes:
         if length:
             raise MetainfoError(f"symlink {'/'.join(path)!r} with {length} bytes of its own")
-        symlink = (name, *_path(source.get(b"symlink path")))
+        symlink = _path(source.get(b"symlink path"))
     return FileEntry(
         path=path,
         length=length,

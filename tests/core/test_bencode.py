@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -217,3 +219,55 @@ def test_what_has_no_form_is_our_bug(value: object) -> None:
 def test_text_and_buffers_are_strings() -> None:
     assert bencode.encode("ü") == b"2:\xc3\xbc"
     assert bencode.encode([bytearray(b"ab"), memoryview(b"cd")]) == b"l2:ab2:cde"
+
+
+ITEMS = [1, b"two", [3, [4]], {b"a": 5, b"files": [6]}]
+
+
+@pytest.mark.parametrize("around", [{}, {b"a": {b"files": [7]}}, {b"z": [{b"files": [8]}]}])
+def test_the_items_of_one_list_are_handed_over_as_they_are_read(
+    around: dict[bytes, bencode.Value],
+) -> None:
+    info: dict[bytes, bencode.Value] = {
+        b"dir": {b"files": [1], b"info": {b"files": [9]}},
+        b"files": ITEMS,
+    }
+    data = bencode.encode({**around, b"info": info})
+    taken: list[bencode.Value] = []
+    way = (b"info", b"files")
+    found, spans = bencode.decode_with_spans(data, handing=(way, taken.append))
+    assert taken == ITEMS
+    assert found == {**around, b"info": {**info, b"files": []}}
+    assert spans == bencode.spans(data)
+
+
+@pytest.mark.parametrize("files", [1, b"files", {b"files": [1]}])
+def test_what_is_no_list_is_not_handed_over(files: bencode.Value) -> None:
+    taken: list[bencode.Value] = []
+    for top, way in (
+        ({b"files": files}, (b"files",)),
+        ({b"info": {b"files": files}}, (b"info", b"files")),
+        ({b"info": [{b"files": [2]}]}, (b"info", b"files")),
+        ({b"other": {b"files": [2]}}, (b"info", b"files")),
+    ):
+        data = bencode.encode(top)
+        assert bencode.decode_with_spans(data, handing=(way, taken.append))[0] == top
+    assert taken == []
+
+
+@given(st.binary(max_size=40))
+def test_handing_over_takes_and_refuses_what_reading_does(rubbish: bytes) -> None:
+    """However the list ends, and whatever is in it."""
+    for data in (b"d5:filesl" + rubbish, b"d5:filesl" + rubbish + b"ee", rubbish):
+        taken: list[bencode.Value] = []
+        handing = (b"files",), taken.append
+        try:
+            plain = bencode.decode_dict(data)
+        except BencodeError as error:
+            with pytest.raises(BencodeError, match=re.escape(str(error))):
+                bencode.decode_with_spans(data, handing=handing)
+        else:
+            found, _ = bencode.decode_with_spans(data, handing=handing)
+            files = plain.get(b"files")
+            assert taken == (files if isinstance(files, list) else [])
+            assert found == ({**plain, b"files": []} if isinstance(files, list) else plain)

@@ -83,3 +83,15 @@ def test_there_is_no_file_behind_the_last(number: int) -> None:
     files = FileList([FileEntry(("t", "a"), 1, 0), FileEntry(("t", "b"), 2, 1)])
     with pytest.raises(IndexError):
         files[number]
+
+
+@given(entries(), NAMES)
+def test_files_are_put_below_a_folder(listed: list[FileEntry], name: str) -> None:
+    files = FileList(listed)
+    files.put_below(name)
+    assert files == [
+        entry._replace(
+            path=(name, *entry.path), symlink=(name, *entry.symlink) if entry.symlink else None
+        )
+        for entry in listed
+    ]
