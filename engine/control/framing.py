@@ -19,6 +19,9 @@ from engine.errors import BadRequestError, ControlError, SeedwrightError
 
 REQUEST_LIMIT_BYTES = 48 * 1024 * 1024
 """Holds the base64 of the largest .torrent there may be."""
+UNFINISHED_LIMIT_BYTES = 2 * REQUEST_LIMIT_BYTES
+"""Of all clients of an engine together."""
+SMALL_LINE_BYTES = 64 * 1024
 REPLY_LIMIT_BYTES = 256 * 1024 * 1024
 """Holds a list of half a million torrents."""
 HELLO_LIMIT_BYTES = 1024 * 1024
@@ -35,13 +38,33 @@ NO_ID = msgspec.UNSET
 """What `Call.id` is when the caller wants no answer."""
 
 
-class LineBuffer:
-    """Cuts a stream into lines; holds the unfinished one."""
+class Budget:
+    """Bytes that the unfinished lines of several buffers may have together; what a small line needs
+    does not count, so that one is always taken."""
 
-    __slots__ = ("_pending", "limit_bytes")
+    __slots__ = ("_limit_bytes", "_used_bytes")
 
     def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._used_bytes = 0
+
+    def change(self, before: int, now: int) -> bool:
+        """Count a line that grew or went; False if it may not grow so much, and nothing changes."""
+        more = max(0, now - SMALL_LINE_BYTES) - max(0, before - SMALL_LINE_BYTES)
+        if more > 0 and self._used_bytes + more > self._limit_bytes:
+            return False
+        self._used_bytes += more
+        return True
+
+
+class LineBuffer:
+    """Cuts a stream into lines; holds the unfinished one. With a `budget` it must be closed."""
+
+    __slots__ = ("_budget", "_pending", "limit_bytes")
+
+    def __init__(self, limit_bytes: int, budget: Budget | None = None) -> None:
         self.limit_bytes = limit_bytes
+        self._budget = budget
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -54,16 +77,26 @@ class LineBuffer:
             line = part
             if self._pending:
                 line = bytes(self._pending) + part
-                self._pending.clear()
+                self.close()
             if line and not line.isspace():
                 yield line
         self._check(len(rest))
+        held = len(self._pending)
+        if self._budget is not None and not self._budget.change(held, held + len(rest)):
+            self.close()
+            raise malformed(INVALID_REQUEST, "others send too much at the same time: try again")
         self._pending += rest
 
     def _check(self, more_bytes: int) -> None:
         if len(self._pending) + more_bytes > self.limit_bytes:
-            self._pending.clear()
+            self.close()
             raise malformed(INVALID_REQUEST, f"a line of more than {self.limit_bytes} bytes")
+
+    def close(self) -> None:
+        """Forget the unfinished line."""
+        if self._budget is not None:
+            self._budget.change(len(self._pending), 0)
+        self._pending.clear()
 
 
 class Call(msgspec.Struct, frozen=True):

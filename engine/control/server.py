@@ -1,8 +1,9 @@
 """The control socket: accepts front ends, serves their requests, tells their subscriptions.
 
-Invariant: what a client can make the engine hold is bounded: one line under the size cap, a few
-requests under way, one notification beyond what its socket takes. A client that breaks the rules
-or stops reading costs its own connection. Every task is owned and ends with `stop`.
+Invariant: what clients can make the engine hold is bounded: one line each under the size cap, and
+all of them under one budget, a few requests under way, one notification beyond what a socket takes.
+A client that breaks the rules or stops reading costs its own connection. Every task is owned and
+ends with `stop`.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class ControlServer:
         self._claim: Claim | None = None
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], _Connection] = {}
+        self._unfinished = framing.Budget(framing.UNFINISHED_LIMIT_BYTES)
 
     async def start(self) -> None:
         """Begin to serve; the socket has mode 0600, a folder made for it 0700. Raises
@@ -93,9 +95,13 @@ class ControlServer:
                 error = BadRequestError(f"more than {MAX_CONNECTIONS} clients")
                 writer.write(framing.encode_error(None, error))
                 return
-            connection = _Connection(self._port, reader, writer, self._request_limit_bytes)
+            lines = framing.LineBuffer(self._request_limit_bytes, self._unfinished)
+            connection = _Connection(self._port, reader, writer, lines)
             self._connections[task] = connection
-            await connection.run()
+            try:
+                await connection.run()
+            finally:
+                lines.close()
         except asyncio.CancelledError:
             # Only `stop` cancels, and asyncio.streams reports a cancelled connection as a failure.
             return
@@ -112,12 +118,12 @@ class _Connection:
         port: EnginePort,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        request_limit_bytes: int,
+        lines: framing.LineBuffer,
     ) -> None:
         self._port = port
         self._reader = reader
         self._writer = writer
-        self._lines = framing.LineBuffer(request_limit_bytes)
+        self._lines = lines
         self._subscriptions = Subscriptions(port)
         self._resubscribed = asyncio.Event()
         self._slots = asyncio.Semaphore(_REQUESTS_UNDER_WAY)
@@ -204,5 +210,6 @@ async def _close(writer: asyncio.StreamWriter) -> None:
     try:
         async with asyncio.timeout(_CLOSE_GRACE_S):
             await writer.wait_closed()
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, asyncio.CancelledError):
+        # Only `stop` cancels; asyncio.streams would report it as a failure.
         writer.transport.abort()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine import errors
 from engine.control import framing, schema
 from engine.control.dispatch import decode_request
-from engine.control.framing import LineBuffer
+from engine.control.framing import SMALL_LINE_BYTES, Budget, LineBuffer
 from engine.errors import BadRequestError, ControlError, SeedwrightError
 
 
@@ -47,6 +47,25 @@ def test_an_endless_line_is_refused_before_its_newline() -> None:
     assert list(buffer.feed(b"x" * 600)) == []
     with pytest.raises(BadRequestError):
         list(buffer.feed(b"x" * 600))
+
+
+def test_a_budget_gets_back_what_lines_took_however_they_end() -> None:
+    budget = Budget(100)
+    large = b"x" * (SMALL_LINE_BYTES + 90)
+    first, second = LineBuffer(1 << 20, budget), LineBuffer(1 << 20, budget)
+    for end in range(3):
+        assert not list(first.feed(large))
+        with pytest.raises(BadRequestError):
+            list(second.feed(large))
+        assert not list(second.feed(b"x" * SMALL_LINE_BYTES))
+        second.close()
+        if end == 0:
+            assert list(first.feed(b"\n")) == [large]
+        elif end == 1:
+            first.close()
+        else:
+            with pytest.raises(BadRequestError):
+                list(first.feed(b"x" * 11))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from engine.control import schema
 from engine.control.client import ControlClient
-from engine.control.framing import LineBuffer, decode_incoming
+from engine.control.framing import SMALL_LINE_BYTES, LineBuffer, decode_incoming
 from engine.control.schema import Delta, Snapshot, Subscribe, View
 from engine.control.server import MAX_CONNECTIONS, ControlServer, _Connection
 from engine.errors import ControlError, EngineUnreachable
@@ -243,6 +243,51 @@ async def test_stop_does_not_wait_for_ever(
             await call
 
 
+async def test_what_is_being_closed_when_the_engine_stops_is_no_failure(
+    engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.control.server._STOP_GRACE_S", 0.01)
+    server = ControlServer(engine, tmp_path / "s")
+    await server.start()
+    raw = await Raw.connect(server.path)
+    closing = asyncio.Event()
+
+    async def endless(writer: asyncio.StreamWriter) -> None:
+        closing.set()
+        await asyncio.get_running_loop().create_future()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio.StreamWriter, "wait_closed", endless)
+        raw.writer.close()
+        await closing.wait()
+        await server.stop()
+    await raw.close()
+
+
+async def test_unfinished_lines_of_all_clients_are_bounded_together(
+    engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a small request is served all the same."""
+    monkeypatch.setattr("engine.control.framing.UNFINISHED_LIMIT_BYTES", 1_000_000)
+    server = ControlServer(engine, tmp_path / "s")
+    await server.start()
+    holder, other = await Raw.connect(server.path), await Raw.connect(server.path)
+    holder.writer.write(b"x" * 1_060_000)
+    await holder.writer.drain()
+    while server._unfinished._used_bytes < 1_060_000 - SMALL_LINE_BYTES:
+        await asyncio.sleep(0)
+    other.writer.write(b"x" * 200_000)
+    assert "at the same time" in (await other.answer())["error"]["message"]
+    assert await other.reader.read() == b""
+    async with await ControlClient.connect(server.path) as client:
+        await client.call(schema.Status())
+    await holder.close()
+    while server._unfinished._used_bytes:
+        await asyncio.sleep(0)
+    await other.close()
+    await server.stop()
+
+
 async def test_too_many_clients_are_told_so(server: ControlServer) -> None:
     clients = [await ControlClient.connect(server.path) for _ in range(MAX_CONNECTIONS)]
     with pytest.raises(EngineUnreachable, match=r"^the engine refuses: more than"):
@@ -339,5 +384,5 @@ async def test_an_answer_to_a_client_that_is_gone_is_dropped() -> None:
     reader = asyncio.StreamReader()
     reader.feed_data(b'{"jsonrpc":"2.0","id":1,"method":"session.status"}\n' * 40 + b"x" * 200)
     reader.feed_eof()
-    connection = _Connection(FakeEngine(1), reader, Gone(), 150)  # type: ignore[arg-type]
+    connection = _Connection(FakeEngine(1), reader, Gone(), LineBuffer(150))  # type: ignore[arg-type]
     await connection.run()
