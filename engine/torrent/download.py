@@ -18,7 +18,7 @@ from engine.core.file_choice import FileChoice
 from engine.core.geometry import BLOCK_LENGTH, Span
 from engine.errors import ProtocolError
 from engine.swarm.piece_picker import PiecePicker
-from engine.swarm.request_queue import SNUB_S
+from engine.swarm.request_queue import MIN_DEPTH, SNUB_S
 from engine.torrent.completion import Completion
 from engine.torrent.peer import Peer
 from engine.torrent.unfinished import Unfinished, UnfinishedBlock
@@ -205,7 +205,8 @@ class Download:
             if peer.protocol.am_interested and not peer.queue.outstanding:
                 self._starved[peer] = None
         starved, self._starved = self._starved, {}
-        for peer in starved:
+        # What is left may be little: first those who will send it soon.
+        for peer in sorted(starved, key=lambda peer: peer.queue.depth <= MIN_DEPTH):
             if not peer.connection.is_closed:
                 self.refill(peer)
                 peer.connection.flush()
@@ -306,6 +307,8 @@ class Download:
                 peer.connection.write(encoder.cancel(*request))
             self._starved.pop(peer, None)  # others come first
             self._release(peer, lost)
+        elif self._feed_is_due:
+            return  # it has its turn there
         elif not peer.queue.outstanding or peer in self._starved:
             # Its queue may have paused after rejects, or another torrent's buffer come free.
             self.refill(peer)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.swarm.piece_picker import PiecePicker
+from engine.swarm.request_queue import MIN_DEPTH
 from engine.torrent import download
 from engine.torrent.lifecycle import State
 from engine.torrent.peer import Peer
@@ -215,6 +216,29 @@ async def test_who_dribbles_does_not_keep_what_an_idle_peer_could_send(tmp_path:
         one.live.download.tick(one.known(0), one.live.now())
         cancelled = [(await slow.until(wire.CANCEL)).numbers for _ in range(7)]
         assert sorted(cancelled) == sorted(asked[1:])
+        await _serve(one, honest)
+        assert one.torrent.state is State.SEEDING
+
+
+async def test_what_is_taken_back_in_the_end_game_goes_to_who_sends_it(tmp_path: Path) -> None:
+    """Two are asked for a block at most: were others asked first who owed it before, none would."""
+    content = sample(BLOCK * 4, BLOCK * 4)
+    async with one_torrent(tmp_path, content=content) as one:
+        for number in range(6):
+            slow = await one.visitor(number, has=b"\x80")
+            slow.send(wire.frame(wire.UNCHOKE))
+            assert await slow.is_alive()
+        honest = await one.visitor(6, has=b"\x80")
+        honest.send(wire.frame(wire.UNCHOKE))
+        assert await honest.is_alive()
+        assert not one.known(6).queue.outstanding
+        for number in range(6):
+            one.known(number).queue.depth = MIN_DEPTH  # as it becomes by what they send
+        _moves_on(one, download.IDLE_PATIENCE_S)
+        for number in range(7):
+            one.live.download.tick(one.known(number), one.live.now())
+        await asyncio.sleep(0)
+        assert one.known(6).queue.outstanding
         await _serve(one, honest)
         assert one.torrent.state is State.SEEDING
 
