@@ -9,6 +9,7 @@ from engine.core.metainfo import Metainfo
 from engine.torrent.announcer import Tracker
 from engine.torrent.metadata_peer import MetadataPeer
 from engine.torrent.peer import Peer
+from engine.torrent.peer_flags import peer_flags
 from engine.torrent.torrent import Torrent
 
 
@@ -143,7 +144,7 @@ def _peer_row(peer: Peer) -> schema.PeerRow:
         up_rate=int(peer.up.rate),
         downloaded=peer.down.total,
         uploaded=peer.up.total,
-        flags=peer.flags,
+        flags=peer_flags(peer),
         source=peer.source.value,
     )
 

@@ -84,6 +84,18 @@ class CipherConnection:
                     cipher.update_into(view, view)
         self._inner.write(data, sent)
 
+    def write_file(
+        self,
+        head: bytes,
+        fd: int,
+        at: int,
+        length: int,
+        sent: Callable[[], None],
+        lost: Callable[[], None],
+    ) -> bool:
+        is_plain = self._encipher is None
+        return is_plain and self._inner.write_file(head, fd, at, length, sent, lost)
+
     def flush(self) -> None:
         self._inner.flush()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from engine.core.compact import Endpoint
 
@@ -49,6 +49,18 @@ class ConnectionHandler(Protocol):
 
     def read_quota(self) -> int:
         """Bytes that may be read now; 0 leaves the rest where it is until `resume_reading`."""
+
+
+@runtime_checkable
+class LandingHandler(ConnectionHandler, Protocol):
+    """A handler that may know where bytes belong before they are there."""
+
+    def landing(self) -> memoryview | None:
+        """Where the next bytes belong, to be received right there; None if there are few of them,
+        or that is not known. Asked before each read, and `on_data` or `on_landed` comes next."""
+
+    def on_landed(self, count: int, data: memoryview) -> None:
+        """`count` bytes are in the landing, and `data` came behind them; else as `on_data`."""
 
 
 class Connection(Protocol):
@@ -98,6 +110,22 @@ class Connection(Protocol):
 
         `data` is the connection's until `sent` is called (also when it closes first): nobody else
         may change it, and one that can be written to may be enciphered in place.
+        """
+
+    def write_file(
+        self,
+        head: bytes,
+        fd: int,
+        at: int,
+        length: int,
+        sent: Callable[[], None],
+        lost: Callable[[], None],
+    ) -> bool:
+        """Queue bytes, and behind them `length` of an open file from `at` on, which the kernel
+        sends by itself. False: that cannot be done here, and nothing is queued.
+
+        The descriptor is the connection's until `sent` is called (also when it closes first). If
+        the file ends too early `lost` is called before that, and the connection closes.
         """
 
     def flush(self) -> None:

@@ -5,8 +5,10 @@ nothing in it outlives `on_data`. Writes are gathered: many small messages, or t
 whole batch of blocks, leave in one `sendmsg`. Nothing here knows what the bytes mean.
 
         recv_into ──► [ shared receive buffer ] ──► handler.on_data(view)
+        recvmsg_into ──► [ handler.landing(), what comes behind it ] ──► handler.on_landed
         expect() ──► the kernel wakes us when the rest of a block is there, not for each segment
         write() ──► [ view, view, view … ] ──► sendmsg, as far as the kernel takes it
+        write_file() ──► [ head, span of a file … ] ──► sendfile, likewise
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from engine.net.connection import (
     RECEIVE_BUFFER_BYTES,
     ConnectionHandler,
     Encryption,
+    LandingHandler,
     Transport,
 )
+from engine.net.file_span import FileSpan
 
 _ERROR = socket.SOL_SOCKET, socket.SO_ERROR
 _IOV_MAX = 512
@@ -35,6 +39,8 @@ _IOV_MAX = 512
 _MOST_AT_ONCE = 17 * 1024
 """Bytes that a wake-up is put off for: a block and its header, which even a slow peer sends in some
 seconds."""
+_BEHIND_BYTES = 64
+"""Received beyond a landing: the head of what follows, as that may have a landing of its own."""
 _WORTH_WAITING = 2 * 1024
 """Fewer are a segment or two, and not worth a system call."""
 
@@ -47,6 +53,7 @@ class PeerConnection:
         "_fd",
         "_flush_scheduled",
         "_handler",
+        "_lander",
         "_loop",
         "_pending",
         "_reading",
@@ -85,7 +92,9 @@ class PeerConnection:
         self._fd = sock.fileno()
         self._buffer = buffer
         self._handler: ConnectionHandler | None = None
-        self._pending: deque[tuple[memoryview, Callable[[], None] | None]] = deque()
+        self._lander: LandingHandler | None = None
+        """The same, if it is one."""
+        self._pending: deque[tuple[memoryview | FileSpan, Callable[[], None] | None]] = deque()
         self._reading = False
         self._waits_for = 1
         self._writing = False
@@ -94,6 +103,7 @@ class PeerConnection:
     def start(self, handler: ConnectionHandler) -> None:
         """Begin to read for `handler`, or go on reading for another one."""
         self._handler = handler
+        self._lander = handler if isinstance(handler, LandingHandler) else None
         self.resume_reading()
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
@@ -126,8 +136,13 @@ class PeerConnection:
         if quota <= 0:
             self.pause_reading()
             return
+        landing = self._lander.landing() if self._lander else None
         try:
-            count = self._socket.recv_into(self._buffer, min(quota, RECEIVE_BUFFER_BYTES))
+            if landing is None:
+                count = self._socket.recv_into(self._buffer, min(quota, RECEIVE_BUFFER_BYTES))
+            else:
+                behind = self._buffer[: max(0, min(quota - len(landing), _BEHIND_BYTES))]
+                count = self._socket.recvmsg_into((landing[:quota], behind))[0]
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -138,7 +153,11 @@ class PeerConnection:
             return
         self.bytes_received += count
         try:
-            handler.on_data(self._buffer[:count])
+            if self._lander is None or landing is None:
+                handler.on_data(self._buffer[:count])
+            else:
+                landed = min(count, len(landing))
+                self._lander.on_landed(landed, self._buffer[: count - landed])
         except PeerError as error:
             self.close(error)
         except Exception as error:
@@ -168,6 +187,24 @@ class PeerConnection:
             self._flush_scheduled = True
             self._loop.call_soon(self._scheduled_flush)
 
+    def write_file(
+        self,
+        head: bytes,
+        fd: int,
+        at: int,
+        length: int,
+        sent: Callable[[], None],
+        lost: Callable[[], None],
+    ) -> bool:
+        """See Connection."""
+        self.write(head)
+        if self.is_closed:
+            sent()
+        else:
+            self._pending.append((FileSpan(fd, at, length, lost), sent))
+            self.pending_bytes += length
+        return True
+
     @property
     def pending_writes(self) -> int:
         """How many pieces of data wait; each costs memory beyond its bytes."""
@@ -184,12 +221,18 @@ class PeerConnection:
 
     def _send_pending(self) -> None:
         while self._pending and not self.is_closed:
+            first = self._pending[0][0]
             try:
-                if len(self._pending) == 1:
-                    count = self._socket.send(self._pending[0][0])
+                if isinstance(first, FileSpan):
+                    count = first.send_to(self._fd)
+                    if not count:
+                        first.lost()
+                        self.close(None)
+                        return
+                elif len(self._pending) == 1:
+                    count = self._socket.send(first)
                 else:
-                    batch = [view for view, _ in islice(self._pending, _IOV_MAX)]
-                    count = self._socket.sendmsg(batch)
+                    count = self._send_views()
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
@@ -197,6 +240,17 @@ class PeerConnection:
                 return
             self._sent(count)
         self._watch_writable(bool(self._pending))
+
+    def _send_views(self) -> int:
+        """Send what waits before the next bytes of a file, which should leave with them."""
+        batch: list[memoryview] = []
+        flags = 0
+        for view, _ in islice(self._pending, _IOV_MAX):
+            if isinstance(view, FileSpan):
+                flags = socket.MSG_MORE
+                break
+            batch.append(view)
+        return self._socket.sendmsg(batch, (), flags)
 
     def _sent(self, count: int) -> None:
         self.bytes_sent += count

@@ -161,6 +161,19 @@ class UtpStream:
         self._pending.append((memoryview(data), sent))
         self.pending_bytes += len(data)
 
+    def write_file(
+        self,
+        head: bytes,
+        fd: int,
+        at: int,
+        length: int,
+        sent: Callable[[], None],
+        lost: Callable[[], None],
+    ) -> bool:
+        """The bytes of packets must be kept until they are acknowledged: from a file they cannot
+        be sent."""
+        return False
+
     @property
     def pending_writes(self) -> int:
         """How many pieces of data wait; each costs memory beyond its bytes."""

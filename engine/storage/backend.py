@@ -2,17 +2,25 @@
 
 Contract of every backend: offsets count in the torrent, pad files (BEP 47) read as zeros and are
 never written, all errors are StorageError, and every method may be called from any thread. Only
-`read_into_nowait` may be called on the loop; the others block.
+`read_into_nowait` and `lend_nowait` may be called on the loop; the others block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 from engine.storage.file_stamps import FileStamps
 
 WritableView: TypeAlias = memoryview | bytearray
+
+
+class LentRange(NamedTuple):
+    """Where bytes lie in an open file; whoever got it calls `give_back` once."""
+
+    fd: int
+    at: int
+    give_back: Callable[[], None]
 
 
 class Backend(Protocol):
@@ -31,6 +39,11 @@ class Backend(Protocol):
     def read_into_nowait(self, offset: int, views: Sequence[WritableView]) -> bool:
         """Fill all of the views if that takes no waiting for a disk; False (and rubbish in the
         views) if it would, or if anything is wrong: `read_into` then says what."""
+        ...
+
+    def lend_nowait(self, offset: int, length: int) -> LentRange | None:
+        """Lend the open file that holds a range, for the kernel to send it, if that takes no
+        waiting for a disk; None if it would, or the range is not in one file."""
         ...
 
     def will_need(self, offset: int, length: int) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from engine.core.identifiers import InfoHash
 from engine.core.metainfo import Info
 from engine.errors import StorageError, StorageMissingError
-from engine.storage.backend import WritableView
+from engine.storage.backend import LentRange, WritableView
 from engine.storage.file_map import Span
 from engine.storage.file_pool import FilePool
 from engine.storage.file_stamps import FileStamps
@@ -77,6 +77,10 @@ class ChosenFiles(TorrentFiles):
         """See Backend. HOT."""
         # Where the bytes are must be looked up first, and that waits.
         return self._placement.is_settled and super().read_into_nowait(offset, views)
+
+    def lend_nowait(self, offset: int, length: int) -> LentRange | None:
+        """See Backend. HOT."""
+        return super().lend_nowait(offset, length) if self._placement.is_settled else None
 
     def stamps(self, *, strict: bool = False) -> FileStamps:
         """See Backend. While files are skipped there is one more, of the part file."""

@@ -86,6 +86,10 @@ class _OpenFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """End one lease."""
         with self.pool._lock:
             self.leases -= 1
             is_last = not self.leases and not self.is_kept

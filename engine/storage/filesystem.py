@@ -17,11 +17,11 @@ from pathlib import Path
 
 from engine.core.metainfo import Info
 from engine.errors import StorageError, StorageMissingError
-from engine.storage.backend import WritableView
+from engine.storage.backend import LentRange, WritableView
 from engine.storage.file_map import SMALL_FILE_BYTES, FileMap, Span
 from engine.storage.file_pool import FilePool
 from engine.storage.file_stamps import FileStamps
-from engine.storage.nowait import nowait_flags
+from engine.storage.nowait import is_cached, nowait_flags
 from engine.storage.save_folder import SaveFolder, refuse_irregular
 from engine.storage.views import MAX_VIEWS, cut, fill_with_zeros, rest_of, write_all
 from engine.storage.whole_files import WholeFiles, file_mode
@@ -135,6 +135,19 @@ class TorrentFiles:
             elif not self._read_nowait(span.file, span.offset, parts, span.length):
                 return False
         return True
+
+    def lend_nowait(self, offset: int, length: int) -> LentRange | None:
+        place = self._map.locate(offset, length)
+        found = None if place is None else self._pool.peek(self, place[0])
+        if place is None or found is None:
+            return None
+        flags = found.read_flags
+        if flags is None:
+            flags = found.read_flags = nowait_flags(found.fd)
+        if flags == 0 or (flags > 0 and is_cached(found.fd, place[1], length)):
+            return LentRange(found.fd, place[1], found.give_back)
+        found.give_back()
+        return None
 
     def will_need(self, offset: int, length: int) -> None:
         end = min(offset + length, self._map.total_length)

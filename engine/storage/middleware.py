@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection, Sequence
 
 from engine.errors import StorageError
-from engine.storage.backend import Backend, WritableView
+from engine.storage.backend import Backend, LentRange, WritableView
 from engine.storage.file_stamps import FileStamps
 
 
@@ -34,6 +34,10 @@ class Middleware:
 
     def read_into_nowait(self, offset: int, views: Sequence[WritableView]) -> bool:
         return self.inner.read_into_nowait(offset, views)
+
+    def lend_nowait(self, offset: int, length: int) -> LentRange | None:
+        """Nothing: what the kernel sends by itself passes us by."""
+        return None
 
     def will_need(self, offset: int, length: int) -> None:
         self.inner.will_need(offset, length)

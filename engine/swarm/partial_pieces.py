@@ -194,22 +194,22 @@ class PartialPiece(Generic[PeerT]):
         self.received_count += 1
         return True
 
-    def accept_run(self, begins: range, peer: PeerT) -> bool:
-        """Count whole blocks as received if each is asked of this peer and of no other."""
+    def asks_run(self, begins: range, peer: PeerT) -> bool:
+        """True if these are whole blocks, each of them asked of this peer and of no other."""
         first, count = begins.start // BLOCK_LENGTH, len(begins)
-        end = first + count
-        asked_of: list[PeerT | None] = [peer] * count
-        if (
-            begins.stop > self.length
-            or begins.start % BLOCK_LENGTH
-            or self.seconds
-            or self.requesters[first:end] != asked_of
-        ):
-            return False
-        self.requesters[first:end] = [None] * count
-        self.sources[first:end] = asked_of
+        return (
+            begins.stop <= self.length
+            and not begins.start % BLOCK_LENGTH
+            and not self.seconds
+            and self.requesters[first : first + count] == [peer] * count
+        )
+
+    def accept_run(self, begins: range, peer: PeerT) -> None:
+        """Count whole blocks as received; `asks_run` must be true of them."""
+        first, count = begins.start // BLOCK_LENGTH, len(begins)
+        self.requesters[first : first + count] = [None] * count
+        self.sources[first : first + count] = [peer] * count
         self.received_count += count
-        return True
 
     def restore(self, blocks: Collection[int], source: PeerT) -> None:
         """Count blocks as received before; for a piece just begun, and not all of its blocks."""

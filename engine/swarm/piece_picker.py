@@ -275,13 +275,14 @@ class PiecePicker(Generic[PeerT]):
         receipt = self._receipt(partial)
         return Receipt(True, receipt.completed, others) if others else receipt
 
-    def received_run(self, peer: PeerT, index: int, begins: range) -> Receipt[PeerT] | None:
-        """Count whole blocks of a piece that arrived in a row, as `received` does. None, and
-        nothing is counted, unless each of them is asked of this peer and of no other. HOT."""
-        partial = self._begun.get(index)
-        if partial is None or not partial.accept_run(begins, peer):
-            return None
-        return self._receipt(partial)
+    def asks_run(self, peer: PeerT, index: int, begins: range) -> bool:
+        """True if these whole blocks of a piece are asked of this peer and of no other. HOT."""
+        return index in self._begun and self._begun[index].asks_run(begins, peer)
+
+    def received_run(self, peer: PeerT, index: int, begins: range) -> Receipt[PeerT]:
+        """Count whole blocks that arrived in a row, as `received`; `asks_run` must be true. HOT."""
+        self._begun[index].accept_run(begins, peer)
+        return self._receipt(self._begun[index])
 
     def _receipt(self, partial: PartialPiece[PeerT]) -> Receipt[PeerT]:
         if partial.received_count < partial.block_count:
@@ -321,10 +322,9 @@ class PiecePicker(Generic[PeerT]):
             self._open[partial.index] = partial
 
     def _complete(self, partial: PartialPiece[PeerT]) -> None:
-        index = partial.index
-        del self._begun[index]
-        self._open.pop(index, None)
-        self._completed[index] = partial
+        del self._begun[partial.index]
+        self._open.pop(partial.index, None)
+        self._completed[partial.index] = partial
 
     # ── pieces ────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.core.compact import Endpoint
+from engine.core.geometry import BLOCK_LENGTH
 from engine.core.identifiers import VERSION, InfoHash
 from engine.torrent.hole_punching import HOLEPUNCH_EXT_ID
 from engine.torrent.metadata_serving import METADATA_EXT_ID, answer_metadata
@@ -18,6 +19,7 @@ from engine.wire import encoder, ut_holepunch, ut_metadata, ut_pex
 from engine.wire.extensions import ExtensionHandshake
 from engine.wire.fast_extension import allowed_fast_set
 from engine.wire.messages import (
+    MAX_JOINED_BYTES,
     AllowedFast,
     BitfieldMessage,
     Cancel,
@@ -99,6 +101,7 @@ class Conversation:
             client=CLIENT,
             listen_port=facilities.listen_port() or None,
             reqq=facilities.limits.max_request_queue,
+            max_joined=MAX_JOINED_BYTES if self._swarm.geometry.is_even else None,
             upload_only=self._swarm.wants_nothing and self._swarm.disguise is None,
             your_ip=peer.connection.remote.host,
         )
@@ -183,6 +186,8 @@ class Conversation:
         peer.extension = peer.extension.updated(said) if peer.extension else said
         if said.reqq is not None:
             peer.queue.set_peer_limit(said.reqq)
+        if said.max_joined is not None and self._swarm.geometry.is_even:
+            peer.joined = max(1, min(said.max_joined, MAX_JOINED_BYTES) // BLOCK_LENGTH)
         peers, exchange = self._swarm.peers, self._swarm.exchange
         if exchange is not None:
             exchange.on_handshake(peer)

@@ -11,7 +11,7 @@ memory is lent when the first block is there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.core.file_choice import FileChoice
@@ -21,9 +21,9 @@ from engine.swarm.piece_picker import PiecePicker
 from engine.swarm.request_queue import MIN_DEPTH, SNUB_S
 from engine.torrent.completion import Completion
 from engine.torrent.peer import Peer
-from engine.torrent.unfinished import Unfinished, UnfinishedBlock
+from engine.torrent.unfinished import Unfinished, UnfinishedBlock, by_piece, is_of, put_back
 from engine.wire import encoder
-from engine.wire.messages import BlockRun
+from engine.wire.messages import BlockRun, JoinedBlocks
 
 if TYPE_CHECKING:
     from engine.torrent.live import LiveTorrent
@@ -217,19 +217,38 @@ class Download:
         """Take blocks in that came one behind the other. If they are what this peer was asked for,
         all that is done for each of them is the copy. Raises as `on_block`. HOT."""
         index, begin, views = run
-        if len(views) == 1:
-            self.on_block(peer, index, begin, views[0])
-            return
         begins = range(begin, begin + len(views) * BLOCK_LENGTH, BLOCK_LENGTH)
-        receipt = self.picker.received_run(peer, index, begins)
-        if receipt is None:
+        if len(views) == 1 or not self.picker.asks_run(peer, index, begins):
             for begin, view in zip(begins, views, strict=True):
                 self.on_block(peer, index, begin, view)
             return
-        peer.queue.received_run(index, begins, peer.heard_at)
         buffer = self._buffers[index] or self._lend(index)
         for begin, view in zip(begins, views, strict=True):
             buffer[begin : begin + BLOCK_LENGTH] = view
+        self.on_landed(peer, index, begins)
+
+    def on_joined(self, peer: Peer, blocks: JoinedBlocks) -> None:
+        """Take blocks in that came in one message. Raises as `on_block`. HOT."""
+        index, begin, view = blocks
+        if (place := self.place_for(peer, index, begin, len(view))) is not None:
+            place[:] = view
+            self.on_landed(peer, index, range(begin, begin + len(view), BLOCK_LENGTH))
+            return
+        for at in range(0, len(view), BLOCK_LENGTH):
+            self.on_block(peer, index, begin + at, view[at : at + BLOCK_LENGTH])
+
+    def place_for(self, peer: Peer, index: int, begin: int, length: int) -> memoryview | None:
+        """Where whole blocks belong that this peer and no other is asked for; None if they are not.
+        Once they are there, and before anything else happens, `on_landed` must be called. HOT."""
+        end = begin + length
+        if not self.picker.asks_run(peer, index, range(begin, end, BLOCK_LENGTH)):
+            return None
+        return (self._buffers[index] or self._lend(index))[begin:end]
+
+    def on_landed(self, peer: Peer, index: int, begins: range) -> None:
+        """Count whole blocks in a row that are in their place. HOT."""
+        receipt = self.picker.received_run(peer, index, begins)
+        peer.queue.received_run(index, begins, peer.heard_at)
         if receipt.completed:
             self.completion.add(index)
 
@@ -354,25 +373,13 @@ class Download:
 
     def restore(self, kept: Iterable[UnfinishedBlock]) -> None:
         """Begin pieces with the blocks that an earlier life received. Call it before any peer."""
-        pieces: dict[int, dict[int, bytes]] = {}
-        for piece, block, data in kept:
-            pieces.setdefault(piece, {})[block] = data
-        for piece, blocks in pieces.items():
+        geometry = self._swarm.geometry
+        for piece, blocks in by_piece(kept).items():
             self.unfinished.restored(piece, set(blocks))
-            if self._is_sound(piece, blocks) and self.picker.restore(piece, blocks, _EARLIER_LIFE):
-                buffer = self._lend(piece)
-                for block, data in blocks.items():
-                    begin = block * BLOCK_LENGTH
-                    buffer[begin : begin + len(data)] = data
+            if is_of(geometry, piece, blocks) and self.picker.restore(piece, blocks, _EARLIER_LIFE):
+                put_back(self._lend(piece), blocks)
             else:
                 self.unfinished.ended(piece)
-
-    def _is_sound(self, piece: int, blocks: Mapping[int, bytes]) -> bool:
-        geometry = self._swarm.geometry
-        return piece < geometry.piece_count and all(
-            block < geometry.block_count(piece) and len(data) == geometry.block_size(piece, block)
-            for block, data in blocks.items()
-        )
 
     def take_unfinished(self, older_than_s: float) -> list[UnfinishedBlock]:
         """Copy the blocks to keep of the pieces that have been under way for so long."""

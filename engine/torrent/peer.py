@@ -15,7 +15,7 @@ from engine.core.identifiers import PeerId
 from engine.core.rates import RateEstimate
 from engine.core.scope import household_of, is_local
 from engine.errors import PeerError
-from engine.net.connection import RECEIVE_BUFFER_BYTES, Connection, Encryption, Transport
+from engine.net.connection import RECEIVE_BUFFER_BYTES, Connection
 from engine.swarm.debts import Debt
 from engine.swarm.hole_punching import Acquaintance
 from engine.swarm.peer_list import PeerSource
@@ -31,7 +31,7 @@ from engine.wire.client_name import client_name
 from engine.wire.decoder import Decoder
 from engine.wire.extensions import ExtensionHandshake
 from engine.wire.handshake import Handshake
-from engine.wire.messages import Block, BlockRun, Request, RequestRun
+from engine.wire.messages import Block, BlockRun, JoinedBlocks, Request, RequestRun
 from engine.wire.peer_protocol import PeerProtocol
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ _BULKY_BYTES = 1024
 """Bytes a message, on average, that make a long read harmless."""
 _COUNTED_AT_ONCE = 256
 """A read may bring far more messages than anybody has the right to."""
+_WORTH_LANDING = 64 * 1024
+"""Bytes of a message that are worth being received right into their piece."""
 SILENCE_LIMIT_S = 150.0
 """Peers keep alive every two minutes at least (BEP 3); one that does not is gone."""
 
@@ -86,6 +88,7 @@ class Peer:
         "is_reading_disk",
         "is_slow",
         "is_snubbed",
+        "joined",
         "late_haves",
         "listens_at",
         "metadata_given",
@@ -94,6 +97,7 @@ class Peer:
         "place",
         "protocol",
         "queue",
+        "sends_files",
         "source",
         "spoke_at",
         "swarm",
@@ -179,6 +183,10 @@ class Peer:
         """It sends much less than the others do."""
         self.batch = FIRST_BATCH
         """Blocks to send them at a time: more while their link takes all at once."""
+        self.joined = 1
+        """Blocks that they take in one message."""
+        self.sends_files = True
+        """Their connection can have the kernel send bytes of a file, as far as is known."""
         self.is_reading_disk = False
         """A batch of their requests is being read by a disk thread."""
         self._read_bytes = _SMALL_READ_BYTES
@@ -186,22 +194,44 @@ class Peer:
 
     # ── what the connection tells ───────────────────────────────────────────────────────────────
 
-    def on_data(self, data: memoryview) -> None:
+    def landing(self) -> memoryview | None:
+        """See LandingHandler. HOT."""
+        joined = self.decoder.joined
+        if joined.left < _WORTH_LANDING:
+            return None
+        place = self.swarm.download.place_for(self, *joined.rest)
+        return None if place is None else joined.land_in(place)
+
+    def on_landed(self, count: int, data: memoryview) -> None:
+        """See LandingHandler. HOT."""
+        index, begin, _ = self.decoder.joined.rest
+        whole = self.decoder.joined.landed(count)
+        self.heard_at = self.swarm.now()
+        if whole:
+            begins = range(begin, begin + whole, BLOCK_LENGTH)
+            self.swarm.download.on_landed(self, index, begins)
+        self.on_data(data, landed=count, payload=whole)
+
+    def on_data(self, data: memoryview, *, landed: int = 0, payload: int = 0) -> None:
+        """See ConnectionHandler; `payload` of the `landed` bytes before are whole blocks. HOT."""
         unsent = self.connection.pending_bytes
         if unsent > _MAX_UNSENT_BYTES or self.connection.pending_writes > _MAX_UNSENT_MESSAGES:
             raise PeerError(f"{self.connection.remote} asks and does not read the answers")
         swarm = self.swarm
         download, upload = swarm.download, swarm.upload
         self.heard_at = swarm.now()
-        swarm.down.take(len(data), self)
+        swarm.down.take(len(data) + landed, self)
         requests: list[Request | RequestRun] = []
-        payload = talk = 0
+        talk = 0
         messages = self.decoder.feed(data)
         for message in messages:
             kind = type(message)
             if kind is BlockRun:
                 payload += BLOCK_LENGTH * len(message[2])  # type: ignore[arg-type,index]
                 download.on_run(self, message)  # type: ignore[arg-type]
+            elif kind is JoinedBlocks:
+                payload += len(message[2])  # type: ignore[arg-type,index]
+                download.on_joined(self, message)  # type: ignore[arg-type]
             elif kind is Block:
                 payload += len(message[2])  # type: ignore[arg-type,index]
                 download.on_block(self, *message)  # type: ignore[misc]
@@ -362,27 +392,5 @@ class Peer:
         """What they call themselves (BEP 10), else what their peer id says (BEP 20)."""
         return (self.extension.client if self.extension else "") or client_name(self.peer_id)
 
-    @property
-    def flags(self) -> str:
-        """Their state in letters; control/schema.py's PeerRow tells what they mean."""
-        protocol = self.protocol
-        parts = ""
-        if protocol.am_interested:
-            parts += "d" if protocol.peer_choking else "D"
-        if protocol.peer_interested:
-            parts += "u" if protocol.am_choking else "U"
-        for letter, is_set in (
-            ("O", self.is_optimistic),
-            ("S", self.is_snubbed),
-            ("I", self.is_incoming),
-            ("X", protocol.is_fast),
-            ("H", self.pieces.is_full),
-            ("E", self.connection.encryption is Encryption.ALL),
-            ("e", self.connection.encryption is Encryption.HANDSHAKE),
-            ("P", self.connection.transport is Transport.UTP),
-        ):
-            parts += letter if is_set else ""
-        return parts
-
     def __repr__(self) -> str:
-        return f"Peer({self.connection.remote}, {self.client}, {self.flags})"
+        return f"Peer({self.connection.remote}, {self.client})"

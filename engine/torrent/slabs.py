@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from engine.core.geometry import BLOCK_LENGTH, Geometry, Span
 from engine.storage.backend import WritableView
@@ -32,24 +32,23 @@ class Slab:
         self.view = memoryview(self.buffer)
         self.blocks = _cut(self.view)
 
-    def lay_out(self, batch: Sequence[Run | Span], geometry: Geometry) -> tuple[list[ReadRun], int]:
-        """Write the headers of the frames, one behind the other. Return what is to be read, and to
-        where, and how many bytes the frames are. HOT."""
+    def lay_out(
+        self, batch: Sequence[Run | Span], geometry: Geometry, joined: int = 1
+    ) -> tuple[list[ReadRun], int]:
+        """Write the headers of the frames, one behind the other; up to `joined` neighbouring blocks
+        have one together. Return what is to be read, and to where, and how many bytes the frames
+        are. HOT."""
         runs: list[ReadRun] = []
         views: list[WritableView] = []
         at, read_until = 0, -1
         for entry in batch:
             if len(entry) == 2:
                 first, end = entry
-                encoder.pack_run_headers_into(
-                    self.buffer, at, range(first, end), geometry.blocks_per_piece
-                )
-                offset, behind = first * BLOCK_LENGTH, at + (end - first) * FRAME_LENGTH
-                frame, is_between = divmod(at, FRAME_LENGTH)
-                if is_between:  # an odd one comes before
-                    blocks = _cut(self.view[at:behind])
+                if joined > 1:
+                    blocks, behind = self._joined(at, first, end, geometry, joined)
                 else:
-                    blocks = self.blocks[frame : frame + end - first]
+                    blocks, behind = self._single(at, first, end, geometry)
+                offset = first * BLOCK_LENGTH
                 length = (end - first) * BLOCK_LENGTH
             else:
                 index, begin, length = entry
@@ -63,6 +62,38 @@ class Slab:
             views += blocks
             at, read_until = behind, offset + length
         return runs, at
+
+    def _single(
+        self, at: int, first: int, end: int, geometry: Geometry
+    ) -> tuple[Sequence[memoryview], int]:
+        """A frame for each block; returns their places, and the offset behind them."""
+        encoder.pack_run_headers_into(self.buffer, at, range(first, end), geometry.blocks_per_piece)
+        behind = at + (end - first) * FRAME_LENGTH
+        frame, is_between = divmod(at, FRAME_LENGTH)
+        if is_between:  # an odd one comes before
+            return _cut(self.view[at:behind]), behind
+        return self.blocks[frame : frame + end - first], behind
+
+    def _joined(
+        self, at: int, first: int, end: int, geometry: Geometry, most: int
+    ) -> tuple[Sequence[memoryview], int]:
+        """As few frames as may be, none over the end of a piece; returns as `_single`."""
+        places: list[memoryview] = []
+        for begin, behind in joined_frames(first, end, geometry.blocks_per_piece, most):
+            length = (behind - begin) * BLOCK_LENGTH
+            encoder.pack_piece_header_into(self.buffer, at, *geometry.block_place(begin), length)
+            at += PIECE_HEADER_LENGTH
+            places.append(self.view[at : at + length])
+            at += length
+        return places, at
+
+
+def joined_frames(first: int, end: int, blocks_per_piece: int, most: int) -> Iterator[Run]:
+    """Cut a run of blocks into those that go into one frame each: up to `most`, of one piece."""
+    while first < end:
+        behind = min(end, first + most, (first // blocks_per_piece + 1) * blocks_per_piece)
+        yield first, behind
+        first = behind
 
 
 def _cut(frames: memoryview) -> list[memoryview]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from engine.core.geometry import BLOCK_LENGTH
+from engine.core.geometry import BLOCK_LENGTH, Geometry
 from engine.swarm.piece_picker import PiecePicker
 from engine.torrent.peer import Peer
 
@@ -76,3 +76,26 @@ class Unfinished:
                     data = bytes(view[begin : begin + BLOCK_LENGTH])
                     taken.append(UnfinishedBlock(index, block, data))
         return taken
+
+
+def by_piece(kept: Iterable[UnfinishedBlock]) -> dict[int, dict[int, bytes]]:
+    """The content of each block, by its number in its piece."""
+    pieces: dict[int, dict[int, bytes]] = {}
+    for piece, block, data in kept:
+        pieces.setdefault(piece, {})[block] = data
+    return pieces
+
+
+def is_of(geometry: Geometry, piece: int, blocks: Mapping[int, bytes]) -> bool:
+    """True if there is such a piece, and blocks of it are so long."""
+    return piece < geometry.piece_count and all(
+        block < geometry.block_count(piece) and len(data) == geometry.block_size(piece, block)
+        for block, data in blocks.items()
+    )
+
+
+def put_back(buffer: memoryview, blocks: Mapping[int, bytes]) -> None:
+    """Copy blocks to their places in the buffer of their piece."""
+    for block, data in blocks.items():
+        begin = block * BLOCK_LENGTH
+        buffer[begin : begin + len(data)] = data

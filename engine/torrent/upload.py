@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.core.geometry import BLOCK_LENGTH, Geometry, Span
@@ -19,7 +20,7 @@ from engine.swarm.spreading import Spreading
 from engine.swarm.upload_queue import Run
 from engine.swarm.uptake import WastedTurns
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
-from engine.torrent.slabs import BLOCKS_PER_SLAB, SMALL_BATCH, Slab
+from engine.torrent.slabs import BLOCKS_PER_SLAB, SMALL_BATCH, Slab, joined_frames
 from engine.wire import encoder
 from engine.wire.messages import Request, RequestRun
 
@@ -253,7 +254,7 @@ class Upload:
                 return
             self._send_batch(peer, quota)
             connection.flush()
-            if not connection.pending_bytes and peer.batch < BLOCKS_PER_SLAB:
+            if not connection.pending_bytes and peer.batch < _most_at_once(peer):
                 peer.batch *= 2  # the kernel takes all: a link that can do with more at a time
 
     def _send_batch(self, peer: Peer, quota: int) -> None:
@@ -263,10 +264,15 @@ class Upload:
         if self._watches_spreading:
             for index in _pieces_of(batch, geometry.blocks_per_piece):
                 self.spreading.sent(peer, index)
+        if peer.joined > 1 and peer.sends_files:
+            batch = self._send_files(peer, batch)
+            if not batch:
+                return
+            peer.batch = min(peer.batch, BLOCKS_PER_SLAB)
         frames = sum(map(_frames_of, batch))
-        is_small = frames <= SMALL_BATCH
+        is_small = not SMALL_BATCH < frames <= BLOCKS_PER_SLAB
         slab = Slab(frames) if is_small else swarm.facilities.slabs.acquire()
-        runs, size = slab.lay_out(batch, geometry)
+        runs, size = slab.lay_out(batch, geometry, peer.joined)
         payload = sum([len(view) for _, views in runs for view in views])
         swarm.up.take(size, peer)
         view = slab.view[:size]
@@ -283,6 +289,42 @@ class Upload:
             lambda: read(files, geometry, runs),
             lambda result: self._on_read(peer, slab, view, payload, is_small, result),
         )
+
+    def _send_files(self, peer: Peer, batch: list[Run | Span]) -> list[Run | Span]:
+        """Have the kernel send what is in its page cache, without a copy, as long as that is so;
+        returns the rest."""
+        files, geometry = self._swarm.files, self._swarm.geometry
+        for number, entry in enumerate(batch):
+            if len(entry) == 3:
+                return batch[number:]
+            for first, end in joined_frames(*entry, geometry.blocks_per_piece, peer.joined):
+                length = (end - first) * BLOCK_LENGTH
+                lent = files.lend_nowait(first * BLOCK_LENGTH, length)
+                if lent is None:
+                    return [(first, entry[1]), *batch[number + 1 :]]
+                index, begin = geometry.block_place(first)
+                head = encoder.piece_header(index, begin, length)
+                lost = partial(self._look_at, first * BLOCK_LENGTH, length)
+                if not peer.connection.write_file(
+                    head, lent.fd, lent.at, length, lent.give_back, lost
+                ):
+                    lent.give_back()
+                    peer.sends_files = False
+                    return [(first, entry[1]), *batch[number + 1 :]]
+                self._swarm.up.take(len(head) + length, peer)
+                self._count(peer, length)
+        return []
+
+    def _look_at(self, offset: int, length: int) -> None:
+        """A file ends before what it should have: let a disk thread see what is wrong there."""
+        files, geometry = self._swarm.files, self._swarm.geometry
+        self._swarm.facilities.disk.submit(
+            lambda: read(files, geometry, [(offset, [bytearray(length)])]), self._on_looked
+        )
+
+    def _on_looked(self, result: object) -> None:
+        if isinstance(result, Exception):
+            self._swarm.storage_failed(result)
 
     def _on_read(
         self,
@@ -305,11 +347,14 @@ class Upload:
         self.pump(peer)
 
     def _send(self, peer: Peer, slab: Slab, view: memoryview, payload: int, is_small: bool) -> None:
+        self._count(peer, payload)
+        slabs = self._swarm.facilities.slabs
+        peer.connection.write(view, None if is_small else lambda: slabs.release(slab))
+
+    def _count(self, peer: Peer, payload: int) -> None:
         peer.spoke_at = self._swarm.now()
         peer.up.add(payload)
         self._swarm.count_uploaded(payload)
-        slabs = self._swarm.facilities.slabs
-        peer.connection.write(view, None if is_small else lambda: slabs.release(slab))
 
     def _give_back(self, slab: Slab, is_small: bool) -> None:
         if not is_small:
@@ -325,6 +370,11 @@ def _blocks_of(run: RequestRun, geometry: Geometry) -> Iterator[Request]:
     first = geometry.block_number(run.index, run.begin)
     for number in range(first, first + run.count):
         yield Request(*geometry.block_place(number), BLOCK_LENGTH)
+
+
+def _most_at_once(peer: Peer) -> int:
+    """Blocks; those that the kernel sends by itself need no slab."""
+    return max(peer.joined, BLOCKS_PER_SLAB) if peer.sends_files else BLOCKS_PER_SLAB
 
 
 def _frames_of(entry: Run | Span) -> int:

@@ -21,8 +21,10 @@ from typing import Final
 
 from engine.core.geometry import BLOCK_LENGTH
 from engine.errors import ProtocolError
+from engine.wire.joined_blocks import JoinedReader
 from engine.wire.messages import (
     MAX_BLOCK_BYTES,
+    MAX_JOINED_BYTES,
     AllowedFast,
     BitfieldMessage,
     Block,
@@ -57,6 +59,7 @@ _REQUEST_BYTES: Final = 17
 _WHOLE_BLOCK: Final = 9 + BLOCK_LENGTH
 _WHOLE_BLOCK_BYTES: Final = 4 + _WHOLE_BLOCK
 _MAX_PIECE: Final = 9 + MAX_BLOCK_BYTES
+_MAX_JOINED: Final = 9 + MAX_JOINED_BYTES
 
 _unpack_one = Struct(">I").unpack_from
 _unpack_two = Struct(">II").unpack_from
@@ -90,12 +93,14 @@ _FIXED_LENGTHS: Final[Mapping[int, int]] = {
 class Decoder:
     """Decodes one connection, beginning behind the handshake."""
 
-    __slots__ = ("_bitfield_length", "_longest", "_pending", "_run_length", "_wanted")
+    __slots__ = ("_bitfield_length", "_longest", "_pending", "_run_length", "_wanted", "joined")
 
     def __init__(self, *, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
         self._longest = max_message_bytes
         self._bitfield_length: int | None = None
         self._run_length = 0
+        self.joined = JoinedReader()
+        """Who feeds us may receive what is left there to where it belongs, and go round us."""
         self._pending = bytearray()
         self._wanted = _PREFIX_BYTES
 
@@ -104,20 +109,22 @@ class Decoder:
         self._bitfield_length = 1 + count
 
     def tell_runs(self, piece_length: int) -> None:
-        """Tell requests that follow each other as one RequestRun; the piece length, in bytes, must
-        be a multiple of BLOCK_LENGTH. Else each is a Request."""
+        """Tell requests that follow each other as one RequestRun, and take blocks that come joined
+        in one message; the piece length, in bytes, must be a multiple of BLOCK_LENGTH."""
         self._run_length = piece_length
 
     @property
     def pending_bytes(self) -> int:
         """Bytes of a split message that are kept until its rest arrives."""
-        return len(self._pending)
+        return len(self._pending) + self.joined.pending_bytes
 
     @property
     def missing_bytes(self) -> int:
-        """Bytes until the split message is whole: nothing can be read out of fewer. 0 = unknown,
-        or no message is split."""
-        return self._wanted - len(self._pending) if self._wanted > _HEAD_BYTES else 0
+        """Bytes until the split message, or block of several, is whole: nothing can be read out of
+        fewer. 0 = unknown, or nothing is split."""
+        if self._wanted > _HEAD_BYTES:
+            return self._wanted - len(self._pending)
+        return self.joined.missing_bytes
 
     def feed(self, data: memoryview) -> list[Message]:
         """Consume `data`, a flat view of bytes, and return the messages that are complete.
@@ -129,7 +136,9 @@ class Decoder:
         append = messages.append
         at = 0
         end = len(data)
-        if self._pending:
+        if self.joined.left:
+            at = self.joined.read(data, 0, messages)
+        elif self._pending:
             if len(self._pending) + end < self._wanted:
                 self._pending += data
                 return messages
@@ -138,6 +147,10 @@ class Decoder:
             if end - at >= _BLOCK_AT:
                 length, message_id, index, begin = _unpack_long_head(data, at)
                 frame_end = at + 4 + length
+                if length > _WHOLE_BLOCK and self._comes_joined(message_id, length):
+                    self.joined.start(index, begin, length - 9)
+                    at = self.joined.read(data, at + _BLOCK_AT, messages)
+                    continue
                 if frame_end <= end:
                     if length == _WHOLE_BLOCK and message_id == 7:
                         at = _read_runs(data, at, end, messages)
@@ -151,6 +164,8 @@ class Decoder:
                         continue
             else:
                 length, message_id = _unpack_head(data, at)
+                if self._comes_joined(message_id, length):
+                    break
                 frame_end = at + 4 + length
             if not length:
                 append(_KEEP_ALIVE)
@@ -187,17 +202,34 @@ class Decoder:
                 self._wanted = _HEAD_BYTES
                 continue
             if self._wanted == _HEAD_BYTES:
+                if self._comes_joined(pending[4], length):
+                    self._wanted = _BLOCK_AT
+                    continue
                 self._check_length(pending[4], length)
                 if length > 1:
                     self._wanted = 4 + length
                     continue
             self._pending = bytearray()
             self._wanted = _PREFIX_BYTES
+            if self._comes_joined(pending[4], length):
+                index, begin = _unpack_two(pending, _HEAD_BYTES)
+                self.joined.start(index, begin, length - 9)
+                return self.joined.read(data, at, messages)
             messages.append(_parse(pending[4], memoryview(pending)[_HEAD_BYTES:]))
             return at
 
+    def _comes_joined(self, message_id: int, length: int) -> bool:
+        """Whether it is a `piece` message of several whole blocks: they are told one by one."""
+        return (
+            message_id == MessageId.PIECE
+            and _WHOLE_BLOCK < length <= _MAX_JOINED
+            and (length - 9) % BLOCK_LENGTH == 0
+            and self._run_length > 0
+        )
+
     def _check_prefix(self, length: int) -> None:
-        if length > max(self._longest, _MAX_PIECE, self._bitfield_length or 0):
+        piece = _MAX_JOINED if self._run_length else _MAX_PIECE
+        if length > max(self._longest, piece, self._bitfield_length or 0):
             raise ProtocolError(f"message of {length} bytes")
 
     def _check_length(self, message_id: int, length: int) -> None:

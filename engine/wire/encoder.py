@@ -109,6 +109,11 @@ def _requests_in_a_row(index: int, begin: int, length: int) -> bytes:
     return frames.replace(_NO_INDEX, _pack_one(index)) + _pack_one(last_length + 1)
 
 
+def piece_header(index: int, begin: int, length: int) -> bytes:
+    """The head of a `piece` frame; `length` bytes belong behind it."""
+    return _PIECE.pack(9 + length, MessageId.PIECE, index, begin)
+
+
 def pack_piece_header_into(buffer: bytearray, at: int, index: int, begin: int, length: int) -> None:
     """Write the header of a `piece` frame at `at`; the block belongs right behind it."""
     _pack_piece_into(buffer, at, 9 + length, 7, index, begin)

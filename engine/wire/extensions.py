@@ -42,6 +42,9 @@ class ExtensionHandshake:
     """The receiver's address as the sender sees it."""
     metadata_size: int | None = None
     """Bytes of the info dictionary (BEP 9)."""
+    max_joined: int | None = None
+    """Bytes of neighbouring blocks that the sender takes in one `piece` message, though it asked
+    for each of them: saves both sides the work for a message per block. Ours alone, no BEP's."""
     ipv4: str | None = None
     ipv6: str | None = None
     """The sender's own addresses, for connecting back."""
@@ -53,6 +56,7 @@ class ExtensionHandshake:
             "p": self.listen_port,
             "v": self.client or None,
             "reqq": self.reqq,
+            "max_joined": self.max_joined,
             "upload_only": None if self.upload_only is None else int(self.upload_only),
             "metadata_size": self.metadata_size,
             "yourip": _packed(self.your_ip),
@@ -77,6 +81,7 @@ class ExtensionHandshake:
             client=sanitised(client.decode(errors="replace")) if isinstance(client, bytes) else "",
             listen_port=_number(top.get(b"p"), 65535),
             reqq=_number(top.get(b"reqq"), _MAX_INT),
+            max_joined=_number(top.get(b"max_joined"), _MAX_INT),
             upload_only=upload_only != 0 if isinstance(upload_only, int) else None,
             your_ip=_address(top.get(b"yourip"), 4, 16),
             metadata_size=_number(top.get(b"metadata_size"), MAX_METADATA_BYTES),
@@ -98,6 +103,7 @@ class ExtensionHandshake:
             client=later.client or self.client,
             listen_port=_later(self.listen_port, later.listen_port),
             reqq=_later(self.reqq, later.reqq),
+            max_joined=_later(self.max_joined, later.max_joined),
             upload_only=self.upload_only if later.upload_only is None else later.upload_only,
             your_ip=later.your_ip or self.your_ip,
             metadata_size=_later(self.metadata_size, later.metadata_size),

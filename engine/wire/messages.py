@@ -12,6 +12,9 @@ from typing import NamedTuple, TypeAlias
 
 MAX_BLOCK_BYTES = 128 * 1024
 """Longest block that may be asked for or sent; nearly everybody asks for 16 KiB (BEP 3)."""
+MAX_JOINED_BYTES = 1024 * 1024
+"""Neighbouring blocks that we take in one `piece` message from who was told so, see
+ExtensionHandshake.max_joined."""
 
 
 class MessageId(IntEnum):
@@ -104,6 +107,15 @@ class BlockRun(NamedTuple):
     views: list[memoryview]
 
 
+class JoinedBlocks(NamedTuple):
+    """What is here of a `piece` message of several blocks of BLOCK_LENGTH: one or more of them,
+    whole. The view is borrowed as that of a Block."""
+
+    index: int  # type: ignore[assignment]
+    begin: int
+    view: memoryview
+
+
 @dataclass(frozen=True, slots=True)
 class Cancel:
     index: int
@@ -173,6 +185,7 @@ Message: TypeAlias = (
     | RequestRun
     | Block
     | BlockRun
+    | JoinedBlocks
     | Cancel
     | Port
     | Suggest

@@ -25,6 +25,7 @@ from engine.wire.messages import (
     HaveAll,
     HaveNone,
     Interested,
+    JoinedBlocks,
     KeepAlive,
     Message,
     NotInterested,
@@ -127,7 +128,7 @@ class PeerProtocol:
                     raise ProtocolError("extended message without the extension protocol")
             case KeepAlive() | Port() | Unknown():
                 pass
-            case Block(index, begin, view):
+            case Block(index, begin, view) | JoinedBlocks(index, begin, view):
                 self._check_span(index, begin, len(view))
             case BlockRun(index, begin, views):
                 for number, view in enumerate(views):

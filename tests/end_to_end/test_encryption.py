@@ -18,6 +18,7 @@ from engine.net import encrypted_start
 from engine.net.connection import Encryption
 from engine.session.session import Session
 from engine.torrent.lifecycle import State
+from engine.torrent.peer_flags import peer_flags
 from engine.torrent.torrent import Torrent
 from engine.wire.encryption_policy import Level, Wish
 from tests.end_to_end.encrypted_rig import watch, wishing
@@ -146,7 +147,7 @@ async def test_what_worked_is_remembered_and_shown(tmp_path: Path) -> None:
         known = torrent.live.peers.known
         assert known.encrypts(endpoint_of(seeder)) is True
         (peer,) = torrent.live.peers.connected
-        assert "E" in peer.flags
+        assert "E" in peer_flags(peer)
         assert leecher.facilities.connections.open == 1
 
 

@@ -18,6 +18,7 @@ from engine.swarm import uptake
 from engine.torrent import live
 from engine.torrent.facilities import Limits
 from engine.torrent.lifecycle import State
+from engine.torrent.peer_flags import peer_flags
 from engine.wire.encryption_policy import Wish
 from tests.end_to_end.encrypted_rig import watch, wishing
 from tests.end_to_end.rig import LOOPBACK, endpoint_of, running, seeding, until, until_state
@@ -39,7 +40,7 @@ async def test_a_download_over_utp_alone(tmp_path: Path) -> None:
         await until(leech, lambda: bool(torrent.live and torrent.live.peers.connected))
         peer = next(iter(torrent.live.peers.connected))
         assert peer.connection.transport is Transport.UTP
-        assert "P" in peer.flags
+        assert "P" in peer_flags(peer)
         assert not seed.incoming.listener.endpoints, "nothing listens for TCP"
         await until_state(leech, torrent, State.SEEDING)
     assert (tmp_path / "leech" / "t").read_bytes() == content.data

@@ -129,6 +129,7 @@ def test_until_it_is_gathered_what_was_kept_apart_is_read_from_there(
     assert (tmp_path / "t/a").stat().st_size == 1500, "it has a hole now"
     assert get(files, CONTENT, 1) == CONTENT.piece(1)
     assert not files.read_into_nowait(1000, [bytearray(500)]), "that would be the hole"
+    assert files.lend_nowait(1000, 500) is None
     whole = bytearray(len(CONTENT.data))
     files.read_into(0, [whole])
     assert whole == CONTENT.data

@@ -273,6 +273,29 @@ def test_missing_and_truncated_files_are_missing(files: TorrentFiles) -> None:
     assert not files.read_into_nowait(5120, [bytearray(9000)])
 
 
+def test_what_is_lent_is_where_the_bytes_are(files: TorrentFiles, pool: FilePool) -> None:
+    """If the kernel tells that they are in memory; and never what is in two files, or cut short."""
+    write_all(files)
+    files.read_into(5120, [bytearray(9000)])
+    lent = files.lend_nowait(5130, 8000)
+    if lent is not None:
+        whole = bytearray(8000)
+        files.read_into(5130, [whole])
+        assert os.pread(lent.fd, 8000, lent.at) == whole
+        pool.invalidate(files)
+        assert os.pread(lent.fd, 8000, lent.at) == whole, "it stays open as long as it is lent"
+        lent.give_back()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(lent.fd)
+    files.read_into(5120, [bytearray(9000)])
+    assert files.lend_nowait(5110, 20) is None
+    os.truncate(files.root / "t/deep/er/b", 100)
+    if (cut := files.lend_nowait(5120, 9000)) is not None:  # where nothing waits nothing is asked
+        assert len(os.pread(cut.fd, 9000, cut.at)) == 100
+        cut.give_back()
+    assert files.lend_nowait(0, 10) is None, "it is not open"
+
+
 def test_writing_to_a_file_that_was_removed_is_no_success(tmp_path: Path) -> None:
     pool = FilePool(4, look_s=0)
     files = TorrentFiles(tmp_path, TORRENT.info, pool)

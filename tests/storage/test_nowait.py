@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.storage.nowait import nowait_flags
+from engine.storage.nowait import is_cached, nowait_flags
 
 
 def _check(folder: Path) -> int:
@@ -46,3 +46,30 @@ def test_what_has_no_places_cannot_be_asked() -> None:
     finally:
         os.close(reading)
         os.close(writing)
+
+
+def test_what_is_in_the_page_cache_is_known_without_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(1 << 20))
+    with path.open("rb") as file:
+        fd = file.fileno()
+        os.fsync(fd)
+        if nowait_flags(fd) <= 0 or not is_cached(fd, 0, 1):
+            pytest.skip("this kernel or file system does not say")
+        assert is_cached(fd, 0, 1 << 20)
+        assert is_cached(fd, 5, 9000)
+        assert not is_cached(fd, (1 << 20) - 10, 20), "that is beyond the end"
+        assert not is_cached(fd, 1 << 20, 1)
+        os.posix_fadvise(fd, 0, 1 << 20, os.POSIX_FADV_DONTNEED)
+        assert not is_cached(fd, 0, 1 << 20)
+        assert not is_cached(fd, 5, 9000)
+
+
+def test_of_what_is_no_file_nothing_is_known() -> None:
+    read, write = os.pipe()
+    try:
+        assert not is_cached(read, 0, 1)
+    finally:
+        os.close(read)
+        os.close(write)
+    assert not is_cached(write, 0, 1)

@@ -194,11 +194,11 @@ class SmallSwarm:
         this peer and of nobody else."""
         index, begin, _ = run[0]
         begins = range(begin, begin + len(run) * BLOCK_LENGTH, BLOCK_LENGTH)
-        receipt = self.picker.received_run(peer, index, begins)
-        if receipt is None:
+        if not self.picker.asks_run(peer, index, begins):
             has_seconds = any(len(self.asked[block]) == 2 for block in self.blocks(index))
             assert has_seconds or any(self.asked[block] != [peer] for block in run)
             return False
+        receipt = self.picker.received_run(peer, index, begins)
         for block in run:
             peer.asked.remove(block)
             assert self.asked.pop(block) == [peer]

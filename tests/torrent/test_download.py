@@ -322,7 +322,7 @@ async def test_nothing_is_asked_of_who_chokes_or_has_nothing(tmp_path: Path) -> 
             assert not one.known(number).queue.outstanding
 
 
-@pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK + 1, PIECE])
+@pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK + 1, PIECE - 1])
 async def test_a_block_of_another_length_than_was_asked_for_is_an_offence(
     length: int, tmp_path: Path
 ) -> None:

@@ -15,25 +15,7 @@ from engine.torrent.peer import Peer
 from engine.wire.client_name import client_name
 from engine.wire.messages import Message
 from tests.fakes import scripted_peer as wire
-from tests.torrent.one_torrent import ALL, BLOCK, PIECES, bits, one_torrent
-
-
-async def test_flags_tell_the_state_of_both_sides(tmp_path: Path) -> None:
-    async with one_torrent(tmp_path) as one:
-        visitor = await one.visitor(has=bits(1))
-        await visitor.until(wire.INTERESTED)
-        peer = one.known()
-        assert peer.flags == "dIX"
-        visitor.send(wire.frame(wire.UNCHOKE), wire.frame(wire.INTERESTED))
-        await visitor.until(wire.UNCHOKE)
-        assert peer.flags == "DUIX"
-        assert not peer.is_seed
-        assert peer.is_interested
-        assert not peer.is_choked
-        plain = await one.visitor(1, has=ALL, reserved=wire.PLAIN)
-        await plain.until(wire.INTERESTED)
-        assert one.known(1).flags == "dIH"
-        assert one.known(1).is_seed
+from tests.torrent.one_torrent import BLOCK, PIECES, bits, one_torrent
 
 
 async def test_a_peer_is_named_by_its_id_until_it_says_its_name(tmp_path: Path) -> None:

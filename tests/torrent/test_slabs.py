@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Iterator
 from itertools import islice
 
 from hypothesis import given
@@ -30,28 +31,31 @@ _entries = st.one_of(
 )
 
 
-@given(st.lists(_entries, max_size=4))
+def _frames(first: int, end: int, joined: int) -> Iterator[tuple[int, int, int]]:
+    """What goes into a frame each, of pieces of four blocks."""
+    while first < end:
+        index, block = divmod(first, 4)
+        count = min(joined, end - first, 4 - block)
+        yield index, block * BLOCK_LENGTH, count * BLOCK_LENGTH
+        first += count
+
+
+@given(st.lists(_entries, max_size=4), st.sampled_from([1, 2, 3, 16]))
 def test_what_is_laid_out_and_read_are_the_frames_in_their_order(
-    batch: list[tuple[int, int] | tuple[int, int, int]],
+    batch: list[tuple[int, int] | tuple[int, int, int]], joined: int
 ) -> None:
+    """Neighbouring blocks of a piece share a frame as far as they may."""
     geometry = Geometry(64 * BLOCK_LENGTH + 70_000, 4 * BLOCK_LENGTH)
     content = random.Random(1).randbytes(geometry.total_length)
     slab = Slab(BLOCKS_PER_SLAB)
-    runs, size = slab.lay_out(batch, geometry)
+    runs, size = slab.lay_out(batch, geometry, joined)
     for offset, views in runs:
         whole = iter(content[offset:])
         for view in views:
             view[:] = bytes(islice(whole, len(view)))
     expected = b""
     for entry in batch:
-        spans = (
-            [
-                (*divmod(n * BLOCK_LENGTH, geometry.piece_length), BLOCK_LENGTH)
-                for n in range(*entry)
-            ]
-            if len(entry) == 2
-            else [entry]
-        )
+        spans = list(_frames(*entry, joined)) if len(entry) == 2 else [entry]
         for index, begin, length in spans:
             at = geometry.piece_offset(index) + begin
             expected += (

@@ -17,6 +17,7 @@ from engine.torrent import live, upload
 from engine.torrent.facilities import Limits
 from engine.torrent.lifecycle import State
 from engine.torrent.peer import Peer
+from engine.torrent.peer_flags import peer_flags
 from engine.torrent.slabs import FIRST_BATCH, FRAME_LENGTH
 from tests.fakes import scripted_peer as wire
 from tests.fakes.scripted_peer import ScriptedPeer
@@ -118,7 +119,7 @@ async def test_who_asks_and_never_reads_loses_its_slot(quick_rounds: None, tmp_p
         assert await _next_block(honest) == (3, 0, _content(3, 0, BLOCK))
         assert sum(peer.is_choked for _, peer in deaf) == 1
         assert all(peer.comes_last for _, peer in deaf)
-        assert "U" in one.known(9).flags
+        assert "U" in peer_flags(one.known(9))
 
 
 async def test_what_a_slow_peer_asked_for_can_be_cancelled(

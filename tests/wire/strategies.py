@@ -20,6 +20,7 @@ from engine.wire.messages import (
     HaveAll,
     HaveNone,
     Interested,
+    JoinedBlocks,
     KeepAlive,
     Message,
     MessageId,
@@ -120,6 +121,10 @@ def owned(received: Iterable[Message], piece_length: int = 0) -> list[Message]:
             for number, view in enumerate(message.views):
                 begin = message.begin + number * BLOCK_LENGTH
                 copies.append(Block(message.index, begin, memoryview(bytes(view))))
+        elif isinstance(message, JoinedBlocks):
+            for at in range(0, len(message.view), BLOCK_LENGTH):
+                view = memoryview(bytes(message.view[at : at + BLOCK_LENGTH]))
+                copies.append(Block(message.index, message.begin + at, view))
         elif isinstance(message, RequestRun):
             start = message.index * piece_length + message.begin
             for number in range(message.count):
