@@ -125,7 +125,8 @@ class Connection(Protocol):
         sends by itself. False: that cannot be done here, and nothing is queued.
 
         The descriptor is the connection's until `sent` is called (also when it closes first). If
-        the file ends too early `lost` is called before that, and the connection closes.
+        the file ends too early, or cannot be read, `lost` is called before that, and the connection
+        closes.
         """
 
     def flush(self) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from collections.abc import Callable
+
+_CANNOT = frozenset([errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+"""What a file system answers that does not let the kernel do this."""
+_CHUNK_BYTES = 128 * 1024
 
 
 class FileSpan:
@@ -25,7 +31,12 @@ class FileSpan:
         start: int = rest.start
         return FileSpan(self._fd, self._at + start, self._length - start, self.lost)
 
-    def send_to(self, socket_fd: int) -> int:
+    def send_to(self, sock: socket.socket) -> int:
         """Hand as much as it takes to a socket that does not block; returns how many bytes, 0 if
-        the file has none of them. Raises OSError."""
-        return os.sendfile(socket_fd, self._fd, self._at, self._length)
+        the file has none of them. Raises OSError, of the socket or, as EIO, of the file."""
+        try:
+            return os.sendfile(sock.fileno(), self._fd, self._at, self._length)
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
+        return sock.send(os.pread(self._fd, min(self._length, _CHUNK_BYTES), self._at))

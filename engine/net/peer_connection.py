@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections import deque
@@ -224,7 +225,7 @@ class PeerConnection:
             first = self._pending[0][0]
             try:
                 if isinstance(first, FileSpan):
-                    count = first.send_to(self._fd)
+                    count = first.send_to(self._socket)
                     if not count:
                         first.lost()
                         self.close(None)
@@ -236,6 +237,8 @@ class PeerConnection:
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
+                if isinstance(first, FileSpan) and error.errno == errno.EIO:
+                    first.lost()
                 self.close(PeerError(f"{self.remote}: {error.strerror or error}"))
                 return
             self._sent(count)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
-from collections.abc import AsyncIterator, Iterator
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -85,14 +87,43 @@ async def test_what_cannot_be_sent_any_more_is_given_back(pair: Pair, fd: int) -
     assert told == ["sent"] * 9
 
 
+def _refusing(code: int) -> Callable[..., int]:
+    def sendfile(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    return sendfile
+
+
+async def test_where_the_kernel_cannot_send_files_they_are_read(
+    pair: Pair, fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sendfile", _refusing(errno.EINVAL))
+    pair.connection.start(Recorder())
+    told: list[str] = []
+    _queue(pair.connection, fd, 7, 1 << 20, told)
+    assert await pair.read_far(4 + (1 << 20)) == b"head" + CONTENT[7 : 7 + (1 << 20)]
+    _queue(pair.connection, fd, len(CONTENT) - 3, 9, told)
+    assert await pair.read_far(100) == b"head" + CONTENT[-3:]
+    assert told == ["sent", "lost", "sent"]
+
+
+async def test_a_file_that_cannot_be_read_is_lost(
+    pair: Pair, fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sendfile", _refusing(errno.EIO))
+    handler = Recorder()
+    pair.connection.start(handler)
+    told: list[str] = []
+    _queue(pair.connection, fd, 0, 10, told)
+    await handler.until(lambda: bool(handler.closed))
+    assert told == ["lost", "sent"]
+
+
 def test_a_span_is_as_long_as_what_is_left_of_it(fd: int) -> None:
     span = FileSpan(fd, 100, 50, lambda: None)
     assert len(span) == 50
     assert len(span[20:]) == 30
-    read, write = os.pipe()
-    try:
-        assert span[20:].send_to(write) == 30
-        assert os.read(read, 100) == CONTENT[120:150]
-    finally:
-        os.close(read)
-        os.close(write)
+    near, far = socket.socketpair()
+    with near, far:
+        assert span[20:].send_to(near) == 30
+        assert far.recv(100) == CONTENT[120:150]
