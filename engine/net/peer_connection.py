@@ -35,6 +35,19 @@ from engine.net.connection import (
 from engine.net.file_span import FileSpan
 
 _ERROR = socket.SOL_SOCKET, socket.SO_ERROR
+_OF_SOCKETS = frozenset(
+    [
+        errno.EPIPE,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
+        errno.ETIMEDOUT,
+        errno.ENOTCONN,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+    ]
+)
+"""Errors of the other end; any other, while a file is sent, is one of the file."""
 _IOV_MAX = 512
 """Buffers for one sendmsg; Linux takes 1024."""
 _MOST_AT_ONCE = 17 * 1024
@@ -137,7 +150,11 @@ class PeerConnection:
         if quota <= 0:
             self.pause_reading()
             return
-        landing = self._lander.landing() if self._lander else None
+        try:
+            landing = self._lander.landing() if self._lander else None
+        except Exception as error:
+            self.close(error)
+            raise
         try:
             if landing is None:
                 count = self._socket.recv_into(self._buffer, min(quota, RECEIVE_BUFFER_BYTES))
@@ -237,7 +254,7 @@ class PeerConnection:
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
-                if isinstance(first, FileSpan) and error.errno == errno.EIO:
+                if isinstance(first, FileSpan) and error.errno not in _OF_SOCKETS:
                     first.lost()
                 self.close(PeerError(f"{self.remote}: {error.strerror or error}"))
                 return

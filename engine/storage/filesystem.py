@@ -173,14 +173,14 @@ class TorrentFiles:
         for folder, group in groupby(sorted(range(len(files)), key=folder_of), folder_of):
             numbers = list(group)
             names = [files.name(number) for number in numbers]
-            looks = self._folder.lstat_in(files.folders[folder], names)
-            for number, look in zip(numbers, looks, strict=True):
-                if look is None or files.is_pad(number):
-                    continue
-                if stat.S_ISREG(look.st_mode) and files.symlink(number) is None:
-                    stamps.put(number, look.st_size, look.st_mtime_ns)
-                elif strict:
-                    self._refuse_obstacle(number, look.st_mode)
+            with contextlib.closing(self._folder.lstat_in(files.folders[folder], names)) as looks:
+                for number, look in zip(numbers, looks, strict=True):
+                    if look is None or files.is_pad(number):
+                        continue
+                    if stat.S_ISREG(look.st_mode) and files.symlink(number) is None:
+                        stamps.put(number, look.st_size, look.st_mtime_ns)
+                    elif strict:
+                        self._refuse_obstacle(number, look.st_mode)
         return stamps
 
     def delete(self) -> None:
@@ -213,6 +213,8 @@ class TorrentFiles:
         number = -1
         while (number := self._unflushed.find(1, number + 1)) >= 0:
             self._unflushed[number] = 0
+            if not self._info.files.length(number):
+                continue  # maybe not there at all
             with (
                 self._translating("flushing", number),
                 self._pool.lease(self, number) as fd,

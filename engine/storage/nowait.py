@@ -25,7 +25,7 @@ def nowait_flags(fd: int) -> int:
 
 
 _CACHESTAT = 451
-"""The number of the system call, the same on all machines but Alpha; Linux 6.5 has it first."""
+"""The number of the system call since Linux 6.5. Where it has another, there is none of this."""
 _range = Struct("=QQ")
 _pages = Struct("=Q")
 _asked = ctypes.create_string_buffer(_range.size)
@@ -35,7 +35,7 @@ _syscall = ctypes.PyDLL(None).syscall if sys.platform == "linux" else None
 
 
 def is_cached(fd: int, at: int, length: int) -> bool:
-    """Tell whether a range of a file is in the page cache; False as well if the kernel does not
+    """Tell whether a range of a file is in the page cache now; False as well if the kernel does not
     say. On the loop's thread only. HOT."""
     if _syscall is None:
         return False

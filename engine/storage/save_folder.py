@@ -11,7 +11,7 @@ import errno
 import os
 import pathlib
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _LOOK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | _CLOEXEC
@@ -93,9 +93,11 @@ class SaveFolder:
     def lstat(self, path: Path) -> os.stat_result:
         return os.lstat(self.full_path(path))
 
-    def lstat_in(self, folder: Path, names: Iterable[str]) -> Iterator[os.stat_result | None]:
+    def lstat_in(
+        self, folder: Path, names: Iterable[str]
+    ) -> Generator[os.stat_result | None, None, None]:
         """Yield what `lstat` finds of each name in a folder, None where that fails; kept by nobody
-        here. The way to the folder is walked once."""
+        here. The way to the folder is walked once; it is open until the generator ends."""
         try:
             above = os.open(self.full_path(folder), _LOOK)
         except (FileNotFoundError, NotADirectoryError):

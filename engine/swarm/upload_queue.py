@@ -141,6 +141,18 @@ class UploadQueue:
             self.clear()
         return batch
 
+    def put_back(self, batch: Sequence[Run | Span]) -> None:
+        """Put before all others what was just taken, or the rest of it."""
+        for entry in reversed(batch):
+            self._order.appendleft(entry)
+            if len(entry) == 3:
+                self._odd.add(entry)
+                self._count += 1
+            else:
+                page = entry[0] // _PAGE
+                self._waiting[page] = self._waiting.get(page, 0) | _bits(*entry)
+                self._count += entry[1] - entry[0]
+
     def cancel(self, request: Span) -> bool:
         """Take one out; False if it did not wait."""
         if request not in self:

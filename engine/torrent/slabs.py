@@ -96,6 +96,11 @@ def joined_frames(first: int, end: int, blocks_per_piece: int, most: int) -> Ite
         first = behind
 
 
+def frames_of(entry: Run | Span) -> int:
+    """Whole frames that have room for it."""
+    return entry[1] - entry[0] if len(entry) == 2 else -(-entry[2] // BLOCK_LENGTH)
+
+
 def _cut(frames: memoryview) -> list[memoryview]:
     """The places of the blocks in whole frames."""
     return [

@@ -2,6 +2,7 @@
 
 Request ─► queue (bounded) ─► pump: up to 16 requests ─► slab [header|block|header|block…]
            warm: preadv inline, one send          cold: one disk job, then the same send
+           warm, and joined blocks are taken: up to 64 ─► [header] and spans of the open file
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from engine.swarm.spreading import Spreading
 from engine.swarm.upload_queue import Run
 from engine.swarm.uptake import WastedTurns
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
-from engine.torrent.slabs import BLOCKS_PER_SLAB, SMALL_BATCH, Slab, joined_frames
+from engine.torrent.slabs import BLOCKS_PER_SLAB, SMALL_BATCH, Slab, frames_of, joined_frames
 from engine.wire import encoder
 from engine.wire.messages import Request, RequestRun
 
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
+_WORTH_A_SPAN = 4
+"""Blocks for which asking where they are and two system calls cost less than a copy."""
+_MANY_WRITES = 8
+"""What waits of files keeps them open: who asks for a bit of each and reads none must not have us
+run out of descriptors."""
 _LEAST_BYTES = 2048
 """Who asks for less at a time has us work for next to nothing."""
 
@@ -216,14 +222,13 @@ class Upload:
         have, uploads, granted = self._swarm.have, peer.uploads, peer.granted_fast
         may_ask = not peer.protocol.am_choking
         most = self._swarm.facilities.limits.max_request_queue
-        least = min(_LEAST_BYTES, self._swarm.geometry.piece_length)
         fruitless = 0
         for request in requests:
             index = request[0]
             if have[index] and (may_ask or index in granted) and len(uploads) < most:
                 waiting = len(uploads)
                 uploads.add(*request)
-                fruitless += len(uploads) == waiting or request[2] < least
+                fruitless += len(uploads) == waiting or _is_petty(request, self._swarm.geometry)
             else:
                 fruitless += 1
                 if request not in uploads:
@@ -239,7 +244,7 @@ class Upload:
         """Send what was asked for, as far as the socket, the limits and the page cache allow.
 
         What waits in the connection can be cancelled no more, and what else we say waits behind it:
-        on a slow line no more than a block, on a fast one LOW_WATERMARK_BYTES.
+        on a slow line no more than a block, on a fast one a batch of them twice.
         """
         connection = peer.connection
         while (
@@ -260,7 +265,8 @@ class Upload:
     def _send_batch(self, peer: Peer, quota: int) -> None:
         swarm = self._swarm
         geometry, files = swarm.geometry, swarm.files
-        batch = peer.uploads.take(min(peer.batch, max(1, quota // BLOCK_LENGTH)))
+        most = min(peer.batch, _most_at_once(peer), max(1, quota // BLOCK_LENGTH))
+        batch = peer.uploads.take(most)
         if self._watches_spreading:
             for index in _pieces_of(batch, geometry.blocks_per_piece):
                 self.spreading.sent(peer, index)
@@ -269,8 +275,11 @@ class Upload:
             if not batch:
                 return
             peer.batch = min(peer.batch, BLOCKS_PER_SLAB)
-        frames = sum(map(_frames_of, batch))
-        is_small = not SMALL_BATCH < frames <= BLOCKS_PER_SLAB
+            if (left := sum(map(frames_of, batch))) > BLOCKS_PER_SLAB:
+                peer.uploads.put_back(batch)
+                batch = peer.uploads.take(min(left, BLOCKS_PER_SLAB))
+        frames = sum(map(frames_of, batch))
+        is_small = frames <= SMALL_BATCH
         slab = Slab(frames) if is_small else swarm.facilities.slabs.acquire()
         runs, size = slab.lay_out(batch, geometry, peer.joined)
         payload = sum([len(view) for _, views in runs for view in views])
@@ -293,21 +302,21 @@ class Upload:
     def _send_files(self, peer: Peer, batch: list[Run | Span]) -> list[Run | Span]:
         """Have the kernel send what is in its page cache, without a copy, as long as that is so;
         returns the rest."""
-        files, geometry = self._swarm.files, self._swarm.geometry
+        files, geometry, connection = self._swarm.files, self._swarm.geometry, peer.connection
         for number, entry in enumerate(batch):
             if len(entry) == 3:
                 return batch[number:]
             for first, end in joined_frames(*entry, geometry.blocks_per_piece, peer.joined):
                 length = (end - first) * BLOCK_LENGTH
-                lent = files.lend_nowait(first * BLOCK_LENGTH, length)
+                lent = None
+                if end - first >= _WORTH_A_SPAN and connection.pending_writes < _MANY_WRITES:
+                    lent = files.lend_nowait(first * BLOCK_LENGTH, length)
                 if lent is None:
                     return [(first, entry[1]), *batch[number + 1 :]]
                 index, begin = geometry.block_place(first)
                 head = encoder.piece_header(index, begin, length)
                 lost = partial(self._look_at, first * BLOCK_LENGTH, length)
-                if not peer.connection.write_file(
-                    head, lent.fd, lent.at, length, lent.give_back, lost
-                ):
+                if not connection.write_file(head, lent.fd, lent.at, length, lent.give_back, lost):
                     lent.give_back()
                     peer.sends_files = False
                     return [(first, entry[1]), *batch[number + 1 :]]
@@ -377,9 +386,10 @@ def _most_at_once(peer: Peer) -> int:
     return max(peer.joined, BLOCKS_PER_SLAB) if peer.sends_files else BLOCKS_PER_SLAB
 
 
-def _frames_of(entry: Run | Span) -> int:
-    """Whole frames that have room for it."""
-    return entry[1] - entry[0] if len(entry) == 2 else -(-entry[2] // BLOCK_LENGTH)
+def _is_petty(request: Request, geometry: Geometry) -> bool:
+    """It asks for next to nothing though there is more behind it."""
+    index, begin, length = request
+    return length < _LEAST_BYTES and begin + length < geometry.piece_size(index)
 
 
 def _pieces_of(batch: Iterable[Run | Span], blocks_per_piece: int) -> Iterator[int]:

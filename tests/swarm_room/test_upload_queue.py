@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.geometry import BLOCK_LENGTH, Geometry, Span
-from engine.swarm.upload_queue import _PAGE, UploadQueue
+from engine.swarm.upload_queue import _PAGE, Run, UploadQueue
 
 PIECE = 4 * BLOCK_LENGTH
 EVEN = Geometry(3 * _PAGE * BLOCK_LENGTH + 5, PIECE)
@@ -24,6 +26,7 @@ _steps = st.lists(
         st.tuples(st.just("ask"), _requests),
         st.tuples(st.just("ask run"), st.tuples(_pieces, st.integers(0, 3), st.integers(1, 9))),
         st.tuples(st.just("serve"), st.integers(1, 6)),
+        st.tuples(st.just("serve some"), st.integers(1, 9)),
         st.tuples(st.just("cancel"), _requests),
         st.tuples(st.just("keep"), _pieces),
     ),
@@ -33,8 +36,12 @@ _steps = st.lists(
 
 def served(queue: UploadQueue, count: int, geometry: Geometry = EVEN) -> list[Span]:
     """Take a batch out, and tell its requests one by one."""
+    return singly(queue.take(count), geometry)
+
+
+def singly(batch: Sequence[Run | Span], geometry: Geometry) -> list[Span]:
     requests: list[Span] = []
-    for entry in queue.take(count):
+    for entry in batch:
         if len(entry) == 3:
             requests.append(entry)
             continue
@@ -70,6 +77,12 @@ def test_it_is_a_set_in_the_order_of_asking(
             if not unsorted:
                 assert batch == list(asked)[: len(batch)]
             for request in batch:
+                del asked[request]
+        elif verb == "serve some" and asked:
+            assert isinstance(what, int)
+            taken = queue.take(what)
+            queue.put_back(taken[len(taken) // 2 :])
+            for request in singly(taken[: len(taken) // 2], geometry):
                 del asked[request]
         elif verb == "cancel":
             assert isinstance(what, tuple)
