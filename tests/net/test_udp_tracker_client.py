@@ -184,7 +184,7 @@ async def test_the_other_family_is_asked_when_one_is_silent(
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
     reply = await client.announce(f"udp://dual.example:{server.port}", REQUEST)
     assert reply.peers == PEERS[:1]
-    assert silent.actions == [CONNECT]
+    assert set(silent.actions) == {CONNECT}, "once, or again on a slow machine"
 
 
 async def test_a_refusal_outweighs_silence(

@@ -90,8 +90,9 @@ async def test_room_that_others_give_back_is_used_while_blocks_are_on_their_way(
 ) -> None:
     """A peer that found no buffer is asked for more within a second of there being one, though
     nothing of this torrent ended."""
-    async with one_torrent(tmp_path, buffer_bytes=2 * PIECE) as one:
-        visitor = await one.visitor(has=ALL)
+    even = sample(12 * PIECE, PIECE)
+    async with one_torrent(tmp_path, content=even, buffer_bytes=2 * PIECE) as one:
+        visitor = await one.visitor(has=b"\xff\xf0")
         visitor.send(wire.frame(wire.UNCHOKE))
         asked = [(await visitor.until(wire.REQUEST)).numbers for _ in range(4)]
         visitor.send(one.block(*asked[0]))
