@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 NOBODY_LISTENS = 1
 """The port that trackers are told when we have none: many refuse 0."""
 
+NO_URL = "?"
+"""The host of what a torrent names as a tracker and is no URL: asking it says what is wrong."""
+
 
 class Tracker:
     """One tracker as one torrent knows it."""
@@ -45,7 +48,10 @@ class Tracker:
     @property
     def host(self) -> str:
         """What may stand in a log: the rest of a URL is often a secret key."""
-        return urlsplit(self.url).netloc.rpartition("@")[2]
+        try:
+            return urlsplit(self.url).netloc.rpartition("@")[2]
+        except ValueError:
+            return NO_URL
 
 
 class Announcer:

@@ -142,6 +142,17 @@ async def engine() -> AsyncIterator[Engine]:
     await asyncio.gather(*engine.tasks, return_exceptions=True)
 
 
+@pytest.mark.parametrize("torn", ["http://[::1/announce", "udp://[torn", "http://a\u2100b.test/a"])
+async def test_a_url_that_is_none_costs_nobody_else_an_announce(engine: Engine, torn: str) -> None:
+    engine.trackers.dead.add(torn)
+    hurt = engine.add(1, torn, GOOD)
+    other = engine.add(2, GOOD)
+    for subject in (hurt, other):
+        schedule = subject.announcer.trackers[GOOD].schedule
+        await engine.until(lambda schedule=schedule: schedule.is_known)  # type: ignore[misc]
+    assert hurt.announcer.trackers[torn].error
+
+
 async def test_a_thousand_torrents_on_one_host_are_a_few_at_a_time(engine: Engine) -> None:
     for number in range(1000):
         engine.add(number, GOOD)
