@@ -199,6 +199,10 @@ class Link:
                 reasons = [str(error) for error in group.exceptions]
             finally:
                 self._client = None
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # Before Python 3.13 a group of tasks that fails forgets that it was cancelled as well.
+            raise asyncio.CancelledError
         return reasons[0] if reasons else "the connection ended"
 
     async def _subscribe(self, subscription: _Subscription) -> None:

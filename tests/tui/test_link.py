@@ -95,6 +95,24 @@ async def test_it_waits_for_an_engine_and_finds_the_next_one(tmp_path: Path) -> 
             await inbox.next(LinkDown)
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_who_ends_it_as_the_connection_ends_is_heeded(tmp_path: Path, turns: int) -> None:
+    inbox = Inbox()
+    async with served(tmp_path / "s", FakeEngine(3)):
+        link = Link(tmp_path / "s", first_delay_s=60.0)
+        task = asyncio.create_task(link.run(inbox.post))
+        await inbox.next(WindowChanged)
+        assert link._client is not None
+        client = link._client
+    await asyncio.wait([client._reading])
+    for _ in range(turns):  # of the loop, until all who hear of it have
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.shield(task), 20)
+    assert task.cancelled()
+
+
 async def test_an_engine_that_dies_and_comes_back_disturbs_no_other_link(tmp_path: Path) -> None:
     steady, mortal = FakeEngine(3), FakeEngine(5)
     async with (
