@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import shutil
 import socket
@@ -388,6 +389,42 @@ async def test_what_is_no_http(
     try:
         with pytest.raises(kind):
             await client.announce(url, REQUEST)
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("head", [b"100 Continue", b"103 Early Hints\r\nLink: x"])
+async def test_heads_without_end(client: HttpTrackerClient, head: bytes) -> None:
+    """A flood of them would keep the loop busy until the time is over."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"HTTP/1.1 %b\r\n\r\n" % head * 100)
+                await writer.drain()
+
+    server, url = await _raw_server(say)
+    try:
+        with pytest.raises(TrackerReplyError):
+            await client.announce(url, REQUEST)
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_few_heads_before_the_answer(client: HttpTrackerClient) -> None:
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 10)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(GOOD), GOOD))
+
+    server, url = await _raw_server(say)
+    try:
+        for _ in range(2):
+            assert (await client.announce(url, REQUEST)).peers == [PEER]
     finally:
         server.close()
         await server.wait_closed()
