@@ -184,26 +184,29 @@ class Link:
 
     async def _stay(self, client: ControlClient, post: Callable[[Message], object]) -> str:
         """Serve one connection; return why it ended."""
-        reasons: list[str] = []
         async with client:
             self._client = client
             self._tried.set()
             post(LinkUp(client.hello.engine))
+            subscription = _Subscription(client, self._interval_s)
+            # No TaskGroup: in Python 3.11 one that fails forgets that it was cancelled as well.
+            tasks = [
+                asyncio.create_task(self._subscribe(subscription)),
+                asyncio.create_task(self._listen(subscription, post)),
+                asyncio.create_task(self._poll(client, post)),
+            ]
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    subscription = _Subscription(client, self._interval_s)
-                    tasks.create_task(self._subscribe(subscription))
-                    tasks.create_task(self._listen(subscription, post))
-                    tasks.create_task(self._poll(client, post))
-            except* SeedwrightError as group:
-                reasons = [str(error) for error in group.exceptions]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 self._client = None
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # Before Python 3.13 a group of tasks that fails forgets that it was cancelled as well.
-            raise asyncio.CancelledError
-        return reasons[0] if reasons else "the connection ended"
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+        errors = [error for task in tasks if not task.cancelled() and (error := task.exception())]
+        for error in errors:
+            if not isinstance(error, SeedwrightError):
+                raise error
+        return str(errors[0]) if errors else "the connection ended"
 
     async def _subscribe(self, subscription: _Subscription) -> None:
         while True:

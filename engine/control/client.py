@@ -112,8 +112,10 @@ class ControlClient:
         """Close the connection; calls under way end with EngineUnreachable."""
         self._is_closing = True
         self._reading.cancel()
-        await asyncio.wait([self._reading])
-        await self._carrier.close()
+        try:
+            await asyncio.wait([self._reading])
+        finally:
+            await self._carrier.close()
 
     async def __aenter__(self) -> Self:
         return self
