@@ -30,7 +30,8 @@ class Spreading(Generic[PeerT]):
         """Pieces that somebody has whom we did not send them."""
         self._sent: dict[PeerT, Bitfield] = {}
         self._held: dict[PeerT, set[int]] = {}
-        """What each peer has from us, and nobody has without us."""
+        """What each peer has from us, and nobody had without us then; who has by now is seen when
+        it is asked about, as peers come with a million pieces at once."""
 
     def sent(self, peer: PeerT, index: int) -> None:
         """Count a piece of which a peer gets at least a block from us."""
@@ -41,8 +42,11 @@ class Spreading(Generic[PeerT]):
 
     def came_with(self, peer: PeerT, pieces: Bitfield) -> None:
         """A peer told all that it has, at once."""
-        for index in pieces.without(self._spread):
-            self.gained(peer, index)
+        ours = self._sent.get(peer)
+        if ours is not None:
+            self._held.setdefault(peer, set()).update(pieces.common_with(ours))
+            pieces = pieces.without(ours)
+        self._spread.update(pieces)
 
     def gained(self, peer: PeerT, index: int) -> None:
         """A peer says that it has a piece."""
@@ -53,8 +57,6 @@ class Spreading(Generic[PeerT]):
             self._held.setdefault(peer, set()).add(index)
             return
         self._spread.add(index)
-        for held in self._held.values():
-            held.discard(index)
 
     def removed(self, peer: PeerT) -> None:
         """Forget a peer that is gone."""
@@ -63,4 +65,11 @@ class Spreading(Generic[PeerT]):
 
     def hoards(self, peer: PeerT) -> bool:
         """True if several pieces have come no further than to this peer."""
-        return len(self._held.get(peer, ())) >= HOARD
+        held = self._held.get(peer, set())
+        alone: list[int] = []
+        while held and len(alone) < HOARD:
+            index = held.pop()
+            if not self._spread[index]:
+                alone.append(index)
+        held.update(alone)
+        return len(alone) == HOARD

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,19 @@ def test_a_piece_that_had_spread_before_says_nothing() -> None:
         spreading.sent("new", index)
         spreading.gained("new", index)
     assert not spreading.hoards("new")
+
+
+def test_who_comes_with_very_many_pieces_is_no_walk_over_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A million and a half, one by one, stopped the loop for a second."""
+    spreading = _given(HOARD)
+    walks: list[Bitfield] = []
+    walk = Bitfield.__iter__
+    monkeypatch.setattr(Bitfield, "__iter__", lambda field: (walks.append(field), walk(field))[1])
+    spreading.came_with("second", Bitfield.full(100))
+    assert not spreading.hoards("first")
+    assert not walks
 
 
 def test_who_is_gone_is_forgotten() -> None:
