@@ -5,8 +5,9 @@
 
 Invariants: who adds the same torrent again begins when its files are gone; else it would find them
 there, call itself complete, and lose them. A kill loses no intention: the next start goes on with
-what is noted. Only where it could not be done and who asked was told why it is not tried again,
-and what somebody put there after the kill is not ours to delete.
+what is noted, or a later one while the save folder is not there: its disk may not be mounted. Only
+where it could not be done and who asked was told why it is not tried again, and what somebody put
+there after the kill is not ours to delete.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,7 +23,7 @@ from pathlib import Path
 
 from engine.core.identifiers import InfoHash
 from engine.core.metainfo import Info, Metainfo
-from engine.errors import InputError, StorageError
+from engine.errors import InputError, StorageError, StorageMissingError
 from engine.session.state_db import Removal, StateDb
 from engine.storage.chosen_files import ChosenFiles, remove_part_file
 from engine.torrent.facilities import Facilities
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _SETTLING_S = 60.0
 """How long after the note something of ours may still have been written."""
+_AWAITED_S = 90 * 86_400.0
+"""How long a save folder that is not there is waited for: it may never come back."""
 
 
 class Removals:
@@ -85,11 +89,13 @@ class Removals:
                 except InputError as error:
                     log.error("%s: which its files are is not known any more: %s", info_hash, error)
                 else:
-                    if await self._facilities.disk.run(delete):
+                    if await self._facilities.disk.run(partial(_delete_where_due, removal, delete)):
                         log.info("%s: its removal, interrupted before, is done", info_hash)
                     else:
                         log.warning(
-                            "%s: its files were changed since it was removed, and stay", info_hash
+                            "%s: its files were changed since it was removed, or their folder "
+                            "did not come back, and stay",
+                            info_hash,
                         )
                 await self._end(info_hash)
             except StorageError as error:
@@ -128,6 +134,15 @@ class Removals:
         """Return when nothing is left of an earlier life of this torrent."""
         while (over := self._under_way.get(info_hash)) is not None:
             await over.wait()
+
+
+def _delete_where_due(removal: Removal, delete: Callable[[], bool]) -> bool:
+    """Raises StorageMissingError while the disk they are on may still come back."""
+    if os.path.isdir(removal.save_path):
+        return delete()
+    if time.time() - removal.noted_at < _AWAITED_S:
+        raise StorageMissingError(f"the folder {removal.save_path} is not there")
+    return False
 
 
 def _delete_part_file(save_path: Path, info_hash: InfoHash) -> bool:

@@ -214,6 +214,41 @@ async def test_a_removal_that_fails_after_a_kill_is_tried_again_with_each_start(
     assert _left(save) == ["t/sub/foreign"]
 
 
+async def test_a_removal_waits_for_a_disk_that_is_not_mounted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save = _stored(tmp_path)
+    await _killed(tmp_path, "ChosenFiles.delete")
+    elsewhere = save.rename(tmp_path / "elsewhere")
+    for _ in range(2):
+        caplog.clear()
+        async with running(state_dir=tmp_path) as session:
+            await session._removals.over(METAINFO.info_hash)
+        assert f"{save} is not there" in caplog.text
+        assert _notes(tmp_path) == 1
+    elsewhere.rename(save)
+    async with running(state_dir=tmp_path) as session:
+        await session._removals.over(METAINFO.info_hash)
+    assert _left(save) == ["t/sub/foreign"]
+    assert not _notes(tmp_path)
+
+
+async def test_a_disk_that_never_comes_back_is_not_waited_for_for_ever(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save = _stored(tmp_path)
+    await _killed(tmp_path, "ChosenFiles.delete")
+    save.rename(tmp_path / "elsewhere")
+    state = StateDb(tmp_path / "state.db")
+    state._db.execute("UPDATE removals SET noted_at = noted_at - 100 * 86400")
+    state.close()
+    async with running(state_dir=tmp_path) as session:
+        await session._removals.over(METAINFO.info_hash)
+    assert not _notes(tmp_path)
+    assert len(_left(tmp_path / "elsewhere")) == 4
+    assert "did not come back" in caplog.text
+
+
 async def test_who_was_told_that_data_could_not_be_deleted_does_not_lose_them_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
