@@ -71,6 +71,7 @@ class Incoming:
             connection.close()
             return
         if self._connections.open >= self._max_connections:
+            self._connections.shortage.felt(self._loop.time())
             connection.close()
             return
         self._connections.open += 1

@@ -7,6 +7,7 @@ waits for a place: first who wants nothing of us and has nothing for us, then wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
@@ -21,18 +22,41 @@ EVERY_S = 5.0
 class Place:
     """What one peer makes of its place."""
 
-    __slots__ = ("_moved_bytes", "used_at")
+    __slots__ = ("_moved_bytes", "is_given_up", "used_at")
 
     def __init__(self, now: float) -> None:
         self._moved_bytes = 0
         self.used_at = now
         """When blocks were last seen to go either way; at first when it came."""
+        self.is_given_up = False
+        """The peer had to go, through no fault of its own."""
 
     def look(self, moved_bytes: int, now: float) -> None:
         """`moved_bytes`: all that went either way so far. Call it about once a second."""
         if moved_bytes != self._moved_bytes:
             self._moved_bytes = moved_bytes
             self.used_at = now
+
+
+class Shortage:
+    """Whether somebody waits for one of so many places: those of a torrent, or of a session."""
+
+    __slots__ = ("_eased_at", "_felt_at")
+
+    def __init__(self) -> None:
+        self._felt_at = self._eased_at = -math.inf
+
+    def felt(self, now: float) -> None:
+        """Somebody found all places taken."""
+        self._felt_at = now
+
+    def eased(self, now: float) -> None:
+        """Somebody had to go."""
+        self._eased_at = now
+
+    def is_due(self, now: float) -> bool:
+        """True if somebody should go."""
+        return now - self._felt_at <= EVERY_S <= now - self._eased_at
 
 
 class Seated(Protocol):

@@ -92,15 +92,26 @@ class Calling:
         """Dial as many known addresses as the session's limits and our own `places` allow."""
         facilities = self._facilities
         room = self._room(places)
-        if room <= 0:
-            return
         now = facilities.loop.time()
+        if room <= 0:
+            self._heed_shortage(places, now, seeding=seeding)
+            return
         for endpoint in self._known.candidates(now, room, seeding=seeding):
             if not facilities.dialer.can_reach(endpoint):
                 self._failed(_Call(endpoint, ()))
                 continue
             self._known.dialling(endpoint, now)
             self._begin(_Call(endpoint, self._ways(endpoint)))
+
+    def _heed_shortage(self, places: int, now: float, *, seeding: bool) -> None:
+        """Let those make room who are of no use if only the session has no place for a call."""
+        connections, limits = self._facilities.connections, self._facilities.limits
+        if (
+            connections.open >= limits.max_connections
+            and places > len(self._dialling)
+            and self._known.next_try_at(seeding=seeding) <= now
+        ):
+            connections.shortage.felt(now)
 
     def punch(self, endpoint: Endpoint, places: int) -> None:
         """Dial an address by uTP that dials us at the same time, unless we do already or it is

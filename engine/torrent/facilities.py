@@ -23,6 +23,7 @@ from engine.storage.disk import Disk
 from engine.storage.file_pool import FilePool
 from engine.storage.piece_buffers import PieceBuffers
 from engine.swarm.peer_list import PeerList
+from engine.swarm.places import Shortage
 from engine.torrent.dht_door import DhtDoor, NoDht
 from engine.torrent.slabs import Slabs
 from engine.torrent.throttle import SharedLimit
@@ -67,6 +68,8 @@ class ConnectionCount:
 
     open: int = 0
     dialling: int = 0
+    shortage: Shortage = field(default_factory=Shortage)
+    """Of places of the whole session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

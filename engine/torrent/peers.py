@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -14,7 +13,7 @@ from engine.core.scope import household_of, is_local
 from engine.errors import PeerError, PeerTimeoutError
 from engine.net.connection import Connection, Encryption
 from engine.swarm.peer_list import PeerList, PeerSource
-from engine.swarm.places import EVERY_S, least_useful
+from engine.swarm.places import LONG_PATIENCE_S, Shortage, least_useful
 from engine.torrent.calling import Calling
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
 from engine.torrent.slabs import FIRST_BATCH
@@ -42,9 +41,8 @@ class Peers:
 
     __slots__ = (
         "_calling",
-        "_made_room_at",
         "_offences",
-        "_refused_at",
+        "_shortage",
         "_swarm",
         "connected",
         "known",
@@ -66,8 +64,7 @@ class Peers:
         )
         self.parted_seeds: set[str] = set()
         """Hosts of those that had everything when they or we hung up."""
-        self._refused_at = self._made_room_at = -math.inf
-        """When somebody last found all places taken, and when somebody had to go for such a one."""
+        self._shortage = Shortage()
         self._offences: Counter[str] = Counter()
         """Bans of each host, whatever the port."""
 
@@ -130,7 +127,7 @@ class Peers:
         if self.known.is_banned(remote):
             raise PeerError(f"{remote} is banned")
         if is_incoming and len(self.connected) >= self._limit():
-            self._refused_at = now
+            self._shortage.felt(now)
             raise PeerError(f"{remote} came when all places were taken")
         if is_incoming and self._crowds_out_others(remote.host):
             raise PeerError(f"{remote} comes from where too many are connected already")
@@ -256,6 +253,9 @@ class Peers:
         failed = error is not None and not isinstance(error, PeerTimeoutError)
         if swarm.facilities.route.waiting:
             self.known.set_aside(peer.dial_address, swarm.now())  # the way is gone, not the peer
+        elif peer.place.is_given_up:
+            # Else it would wait for a place itself the next moment, and have another one go.
+            self.known.set_aside(peer.dial_address, swarm.now() + LONG_PATIENCE_S)
         else:
             self.known.disconnected(
                 peer.dial_address, swarm.now(), failed=failed and not peer.down.total
@@ -305,23 +305,27 @@ class Peers:
 
     def _make_room(self, now: float) -> None:
         """Part from who is of no use while somebody waits for its place."""
-        if now - self._made_room_at < EVERY_S or not self._is_somebody_waiting(now):
+        shortage = self._shortage_of_places(now)
+        if shortage is None:
             return
         peer = least_useful(self.connected, now, seeding=self._swarm.wants_nothing)
         if peer is not None:
-            self._made_room_at = now
+            shortage.eased(now)
+            peer.place.is_given_up = True
             remote = peer.connection.remote
             peer.connection.close(PeerError(f"{remote} was of no use, and others wait"))
 
-    def _is_somebody_waiting(self, now: float) -> bool:
+    def _shortage_of_places(self, now: float) -> Shortage | None:
+        """What somebody waits for: any place of the session, or one of ours."""
         connections, limits = self._swarm.facilities.connections, self._swarm.facilities.limits
-        if connections.open >= limits.max_connections:
-            return True  # who comes now is not even asked for which torrent
-        if len(self.connected) < self._limit():
-            return False
-        if now - self._refused_at <= EVERY_S:
-            return True
-        return self.known.next_try_at(seeding=self._swarm.wants_nothing) <= now
+        if connections.open >= limits.max_connections and connections.shortage.is_due(now):
+            return connections.shortage
+        if len(self.connected) >= self._limit():
+            if self.known.next_try_at(seeding=self._swarm.wants_nothing) <= now:
+                self._shortage.felt(now)
+            if self._shortage.is_due(now):
+                return self._shortage
+        return None
 
     def close(self) -> None:
         self._calling.close()

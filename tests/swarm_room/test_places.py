@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.swarm.places import LONG_PATIENCE_S, PATIENCE_S, Place, least_useful
+from engine.swarm.places import EVERY_S, LONG_PATIENCE_S, PATIENCE_S, Place, Shortage, least_useful
 
 
 @dataclass(eq=False)
@@ -42,3 +42,15 @@ def test_who_waits_for_a_seed_and_whom_the_user_named_stay() -> None:
     assert least_useful(seats, 1e6, seeding=True) is None
     idle = _at(1e5)
     assert least_useful([*seats, idle], 1e6, seeding=True) is idle
+
+
+def test_a_shortage_is_eased_once_and_forgotten_when_nobody_feels_it_any_more() -> None:
+    shortage = Shortage()
+    assert not shortage.is_due(0.0)
+    shortage.felt(10.0)
+    assert shortage.is_due(10.0 + EVERY_S)
+    assert not shortage.is_due(11.0 + EVERY_S)
+    shortage.eased(10.0)
+    assert not shortage.is_due(9.0 + EVERY_S)
+    shortage.felt(9.0 + EVERY_S)
+    assert shortage.is_due(10.0 + EVERY_S)

@@ -10,14 +10,17 @@ import pytest
 
 from engine.core import bencode
 from engine.core.compact import Endpoint
+from engine.core.metainfo import Metainfo
 from engine.swarm.peer_list import PeerList, PeerSource
-from engine.swarm.places import PATIENCE_S
+from engine.swarm.places import LONG_PATIENCE_S, PATIENCE_S
 from engine.torrent import peers as peers_module
 from engine.torrent.facilities import Limits
+from engine.torrent.lifecycle import State
 from engine.torrent.peer import LATE_HAVES_S
-from tests.end_to_end.rig import endpoint_of
+from tests.end_to_end.rig import endpoint_of, seeding, until, until_state
 from tests.fakes import scripted_peer as wire
 from tests.fakes.scripted_peer import ScriptedPeer, listening
+from tests.storage.torrents import sample
 from tests.torrent.one_torrent import ALL, OneTorrent, one_torrent
 
 NAMED = b"-XX0000-" + bytes([7]) * 12
@@ -288,3 +291,98 @@ async def test_who_is_of_no_use_makes_room_for_who_comes(tmp_path: Path) -> None
         await idle.hangup()
         assert await giver.is_alive()
         await one.visitor(3)
+
+
+async def _all_idle(one: OneTorrent, count: int) -> None:
+    """So many visitors, all of no use for long, the first one longest."""
+    for number in range(count):
+        await one.visitor(number)
+    for number in range(count):
+        one.known(number).place.used_at -= 2 * PATIENCE_S - number
+
+
+async def test_in_a_full_session_nobody_goes_while_nobody_waits(tmp_path: Path) -> None:
+    async with one_torrent(tmp_path, limits=Limits(max_connections=2)) as one:
+        await _all_idle(one, 2)
+        one.live.peers.tick(one.live.now())
+        assert len(one.live.peers.connected) == 2
+
+
+async def test_in_a_full_session_one_in_all_makes_room_for_who_comes(tmp_path: Path) -> None:
+    """However many torrents it has: one has come."""
+    other_content = sample(1000, name="other")
+    other_content.store(tmp_path)
+    async with one_torrent(tmp_path, limits=Limits(max_connections=3)) as one:
+        other = await seeding(one.session, Metainfo(other_content.info), tmp_path)
+        third = await ScriptedPeer.meet(endpoint_of(one.session), bytes(other.info_hash))
+        await until(
+            one.session, lambda: other.live is not None and bool(other.live.peers.connected)
+        )
+        assert other.live is not None
+        (peer,) = other.live.peers.connected
+        peer.place.used_at -= 2 * PATIENCE_S
+        await _all_idle(one, 2)
+        refused = await ScriptedPeer.dial(endpoint_of(one.session))
+        await refused.hangup()
+        now = one.live.now()
+        one.live.peers.tick(now)
+        other.live.peers.tick(now)
+        assert one.session.facilities.connections.open == 2
+        late = await one.visitor(4)
+        one.live.peers.tick(now)
+        other.live.peers.tick(now)
+        assert one.session.facilities.connections.open == 3
+        assert await late.is_alive()
+        await refused.close()
+        await third.close()
+
+
+async def test_in_a_full_session_one_makes_room_for_whom_another_torrent_would_call(
+    tmp_path: Path,
+) -> None:
+    called = asyncio.Event()
+
+    async def script(peer: ScriptedPeer) -> None:
+        called.set()
+        await peer.hangup()
+
+    limits = Limits(max_connections=2)
+    async with one_torrent(tmp_path, limits=limits) as one, listening(script) as at:
+        other = await one.session.add(Metainfo(sample(1000, name="b").info), save_path=tmp_path)
+        await until_state(one.session, other, State.DOWNLOADING)
+        await _all_idle(one, 2)
+        other.add_peer(at)
+        one.live.peers.tick(one.live.now())
+        await called.wait()
+        other.pause()
+
+
+async def test_who_made_room_has_not_failed_and_is_not_called_at_once(tmp_path: Path) -> None:
+    greeted = asyncio.Event()
+
+    async def seed(peer: ScriptedPeer) -> None:
+        await _answer(one, peer, NAMED)
+        peer.send(wire.frame(wire.BITFIELD, ALL))
+        greeted.set()
+        await peer.hangup()
+
+    limits = Limits(max_connections_per_torrent=1)
+    async with one_torrent(tmp_path, limits=limits) as one, listening(seed) as at:
+        one.live.peers.found([at], PeerSource.TRACKER)
+        await greeted.wait()
+        await one.until(lambda: bool(one.live.peers.connected))
+        (peer,) = one.live.peers.connected
+        await one.until(lambda: peer.pieces.is_full)
+        peer.place.used_at -= LONG_PATIENCE_S
+        before = one.live.now()
+        refused = await ScriptedPeer.meet(
+            endpoint_of(one.session), bytes(one.torrent.info_hash), peer_id=b"-XX0000-" + b"9" * 12
+        )
+        await refused.hangup()
+        await refused.close()
+        one.live.peers.tick(one.live.now())
+        assert not one.live.peers.connected
+        known = one.live.peers.known
+        assert known.endpoints() == [at]
+        assert before + LONG_PATIENCE_S <= known.next_try_at() <= one.live.now() + LONG_PATIENCE_S
+        one.torrent.pause()
