@@ -60,7 +60,11 @@ class Removals:
                 await self._end(torrent.info_hash)
                 await self._facilities.disk.settle()
                 return
-            await self._begin(torrent.info_hash, with_data=info is not None)
+            try:
+                await self._begin(torrent.info_hash, with_data=info is not None)
+            except StorageError as error:
+                # The disk may be full, and deleting is what makes room on it.
+                log.warning("%s: it is removed without a note of that: %s", torrent.name, error)
             await self._facilities.disk.settle()
             try:
                 await self._facilities.disk.run(delete)
@@ -100,6 +104,16 @@ class Removals:
                 await self._end(info_hash)
             except StorageError as error:
                 log.error("%s: the next start tries again to remove it: %s", info_hash, error)
+
+    async def is_forgotten(self, info_hash: InfoHash) -> bool:
+        """False while the next start would bring the torrent back."""
+        if self._state is None:
+            return True
+        try:
+            await self._state.run(self._state.metainfo, info_hash)
+        except StorageError:
+            return True
+        return False
 
     def _deletion(self, removal: Removal) -> Callable[[], bool]:
         """What deletes the files of a torrent that only its note is left of; False if they are not

@@ -273,11 +273,17 @@ class Session:
 
     async def remove(self, torrent: Torrent, *, delete_data: bool = False) -> None:
         """Forget a torrent; with `delete_data` delete its files, and nothing else, too. Raises
-        StorageError."""
+        StorageError; it is still there then if it would be back with the next start."""
         info = torrent.info if delete_data and torrent.has_info else None
         torrent.pause()
         self._unregister(torrent)
-        await self._removals.remove(torrent, info)
+        try:
+            await self._removals.remove(torrent, info)
+        except StorageError:
+            is_forgotten = await self._removals.is_forgotten(torrent.info_hash)
+            if not is_forgotten and torrent.info_hash not in self.torrents:
+                self._register(torrent)
+            raise
         torrent.note("info", "removed" if info is None else "removed with its data")
 
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:

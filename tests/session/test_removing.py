@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -290,3 +291,58 @@ async def test_a_note_without_metainfo_costs_the_part_file_only(
     assert len(_left(save)) - part_file.exists() == 4
     assert ("not known" in caplog.text) == (metainfo is not None)
     assert not _notes(tmp_path)
+
+
+def _without_room(state: StateDb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be written into the state file. Of a full disk SQLite says this much."""
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(state, "_transaction", full)
+
+
+async def test_data_can_be_deleted_to_make_room_on_the_disk_of_the_state_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = _stored(tmp_path)
+    async with running(state_dir=tmp_path) as session:
+        torrent = await seeding(session, METAINFO, save)
+        await session.committing.commit()
+        state = session.committing._state
+        assert state is not None
+        delete = ChosenFiles.delete
+
+        def making_room(files: ChosenFiles) -> None:
+            delete(files)
+            monkeypatch.undo()
+
+        _without_room(state, monkeypatch)
+        monkeypatch.setattr(ChosenFiles, "delete", making_room)
+        await session.remove(torrent, delete_data=True)
+        assert _left(save) == ["t/sub/foreign"]
+    async with running(state_dir=tmp_path) as session:
+        assert not session.torrents
+
+
+@pytest.mark.parametrize("deletes", [False, True])
+async def test_what_cannot_be_forgotten_stays_in_the_list(
+    deletes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be back with the next start, and could not be removed again until then."""
+    save = _stored(tmp_path)
+    async with running(state_dir=tmp_path) as session:
+        torrent = await seeding(session, METAINFO, save)
+        await session.committing.commit()
+        state = session.committing._state
+        assert state is not None
+        with monkeypatch.context() as patched:
+            _without_room(state, patched)
+            with pytest.raises(StorageError, match="full"):
+                await session.remove(torrent, delete_data=deletes)
+        assert list(session.torrents.values()) == [torrent]
+        assert torrent.state is State.PAUSED
+        await session.remove(torrent, delete_data=deletes)
+        assert not session.torrents
+    async with running(state_dir=tmp_path) as session:
+        assert not session.torrents
