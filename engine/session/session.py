@@ -208,8 +208,10 @@ class Session:
             with contextlib.suppress(SeedwrightError):
                 await settle_record(torrent, self.facilities.disk)
         await self.facilities.disk.close()
-        with contextlib.suppress(StorageError):
+        try:
             await self.committing.commit()
+        except StorageError as error:
+            log.error("what changed last is lost: %s", error)
         await self.facilities.trackers.close()
         if self.utp is not None:
             await self.utp.drain(_LAST_BYTES_S)

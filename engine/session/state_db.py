@@ -7,6 +7,7 @@ loop never waits for a disk. A write that returned is durable against a kill of 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -146,6 +147,7 @@ class StateDb:
 
     def __init__(self, path: Path) -> None:
         """Open or create. Raises StorageError if it cannot be used, or is in use."""
+        self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +163,8 @@ class StateDb:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._migrate()
-        except sqlite3.Error as error:
+            self._opened = path.stat()
+        except (sqlite3.Error, OSError) as error:
             self.close()
             why = "in use by another engine" if _is_locked(error) else str(error)
             raise StorageError(f"state file {path}: {why}") from error
@@ -281,6 +284,14 @@ class StateDb:
             self._db.executemany("INSERT OR REPLACE INTO session VALUES (?, ?)", values.items())
 
     def _transaction(self) -> _Transaction:
+        """Raises StorageError if the file is not in its place: what SQLite wrote to it would be
+        found by nobody."""
+        try:
+            is_ours = os.path.samestat(self._opened, self._path.stat())
+        except OSError as error:
+            raise StorageError(f"state file {self._path} was removed meanwhile") from error
+        if not is_ours:
+            raise StorageError(f"state file {self._path} was replaced by another meanwhile")
         return _Transaction(self._db)
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
@@ -322,5 +333,5 @@ class _Transaction:
                 self._db.execute("ROLLBACK")
 
 
-def _is_locked(error: sqlite3.Error) -> bool:
+def _is_locked(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY

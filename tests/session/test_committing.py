@@ -125,6 +125,17 @@ def _full(_: committing.Changes) -> None:
     raise sqlite3.OperationalError("database or disk is full")
 
 
+async def test_what_is_not_kept_at_the_end_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(state_dir=tmp_path) as session:
+        await session.add(TORRENT, save_path=tmp_path, paused=True)
+        state = session.committing._state
+        assert state is not None
+        monkeypatch.setattr(state, "save", _full)
+    assert "what changed last is lost: state file: database or disk is full" in caplog.text
+
+
 async def test_without_a_state_file_nothing_is_waited_for(tmp_path: Path) -> None:
     async with running() as session:
         torrent = await session.add(TORRENT, save_path=tmp_path, paused=True)

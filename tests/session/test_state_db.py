@@ -186,6 +186,22 @@ async def test_a_commit_that_failed_does_not_spoil_the_next(db: StateDb) -> None
     assert await db.run(db.load) == [row(1)]
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_nothing_counts_as_kept_once_the_file_is_not_in_its_place(
+    db: StateDb, path: Path, replaced: bool
+) -> None:
+    """SQLite would go on writing to the file that nobody can open any more."""
+    await db.run(db.save, Changes([row(1)], {}))
+    moved = path.rename(path.with_name("moved"))
+    if replaced:
+        path.write_bytes(moved.read_bytes())
+    with pytest.raises(StorageError, match=r"state\.db was (removed|replaced)"):
+        await db.run(db.save, Changes([row(2)], {}))
+    moved.rename(path)
+    await db.run(db.save, Changes([row(2)], {}))
+    assert await db.run(db.load) == [row(1), row(2)]
+
+
 # ── what cannot be used ─────────────────────────────────────────────────────────────────────────
 
 
