@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from engine.core.compact import Endpoint
 from engine.net.connection import Connection, ConnectionHandler, Encryption, Transport
+from engine.net.kernel_span import KernelSpan
 from engine.wire.encryption import Agreed, Method
 
 
@@ -84,17 +85,8 @@ class CipherConnection:
                     cipher.update_into(view, view)
         self._inner.write(data, sent)
 
-    def write_file(
-        self,
-        head: bytes,
-        fd: int,
-        at: int,
-        length: int,
-        sent: Callable[[], None],
-        lost: Callable[[], None],
-    ) -> bool:
-        is_plain = self._encipher is None
-        return is_plain and self._inner.write_file(head, fd, at, length, sent, lost)
+    def write_span(self, span: KernelSpan, sent: Callable[[], None]) -> None:
+        self._inner.write_span(span, sent)
 
     def flush(self) -> None:
         self._inner.flush()
@@ -119,6 +111,10 @@ class CipherConnection:
     @property
     def pending_writes(self) -> int:
         return self._inner.pending_writes
+
+    @property
+    def sends_spans(self) -> bool:
+        return self._encipher is None and self._inner.sends_spans
 
     @property
     def bytes_received(self) -> int:

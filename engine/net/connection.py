@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from engine.core.compact import Endpoint
+from engine.net.kernel_span import KernelSpan
 
 RECEIVE_BUFFER_BYTES = 1024 * 1024
 """Of the buffer that all connections of a loop share, and so the most that one read brings."""
@@ -112,21 +113,15 @@ class Connection(Protocol):
         may change it, and one that can be written to may be enciphered in place.
         """
 
-    def write_file(
-        self,
-        head: bytes,
-        fd: int,
-        at: int,
-        length: int,
-        sent: Callable[[], None],
-        lost: Callable[[], None],
-    ) -> bool:
-        """Queue bytes, and behind them `length` of an open file from `at` on, which the kernel
-        sends by itself. False: that cannot be done here, and nothing is queued.
+    @property
+    def sends_spans(self) -> bool:
+        """True if bytes can leave which the kernel sends by itself."""
 
-        The descriptor is the connection's until `sent` is called (also when it closes first). If
-        the file ends too early, or cannot be read, `lost` is called before that, and the connection
-        closes.
+    def write_span(self, span: KernelSpan, sent: Callable[[], None]) -> None:
+        """Queue bytes that the kernel sends by itself, where `sends_spans`; otherwise as `write`.
+
+        They are the connection's until `sent` is called (also when it closes first). If they are
+        gone, or cannot be read, they are told that they are `lost`, and the connection closes.
         """
 
     def flush(self) -> None:

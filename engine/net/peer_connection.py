@@ -8,7 +8,7 @@ whole batch of blocks, leave in one `sendmsg`. Nothing here knows what the bytes
         recvmsg_into ──► [ handler.landing(), what comes behind it ] ──► handler.on_landed
         expect() ──► the kernel wakes us when the rest of a block is there, not for each segment
         write() ──► [ view, view, view … ] ──► sendmsg, as far as the kernel takes it
-        write_file() ──► [ head, span of a file … ] ──► sendfile, likewise
+        write_span() ──► [ head, span of a file … ] ──► sendfile or splice, likewise
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from engine.net.connection import (
     LandingHandler,
     Transport,
 )
-from engine.net.file_span import FileSpan
+from engine.net.kernel_span import KernelSpan
 
 _ERROR = socket.SOL_SOCKET, socket.SO_ERROR
 _OF_SOCKETS = frozenset(
@@ -108,7 +108,7 @@ class PeerConnection:
         self._handler: ConnectionHandler | None = None
         self._lander: LandingHandler | None = None
         """The same, if it is one."""
-        self._pending: deque[tuple[memoryview | FileSpan, Callable[[], None] | None]] = deque()
+        self._pending: deque[tuple[memoryview | KernelSpan, Callable[[], None] | None]] = deque()
         self._reading = False
         self._waits_for = 1
         self._writing = False
@@ -201,32 +201,31 @@ class PeerConnection:
             return
         self._pending.append((memoryview(data), sent))
         self.pending_bytes += len(data)
-        if not self._flush_scheduled and not self._writing:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._scheduled_flush)
+        self._flush_soon()
 
-    def write_file(
-        self,
-        head: bytes,
-        fd: int,
-        at: int,
-        length: int,
-        sent: Callable[[], None],
-        lost: Callable[[], None],
-    ) -> bool:
+    @property
+    def sends_spans(self) -> bool:
         """See Connection."""
-        self.write(head)
+        return True
+
+    def write_span(self, span: KernelSpan, sent: Callable[[], None]) -> None:
+        """See Connection."""
         if self.is_closed:
             sent()
-        else:
-            self._pending.append((FileSpan(fd, at, length, lost), sent))
-            self.pending_bytes += length
-        return True
+            return
+        self._pending.append((span, sent))
+        self.pending_bytes += len(span)
+        self._flush_soon()
 
     @property
     def pending_writes(self) -> int:
         """How many pieces of data wait; each costs memory beyond its bytes."""
         return len(self._pending)
+
+    def _flush_soon(self) -> None:
+        if not self._flush_scheduled and not self._writing:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._scheduled_flush)
 
     def _scheduled_flush(self) -> None:
         self._flush_scheduled = False
@@ -241,7 +240,7 @@ class PeerConnection:
         while self._pending and not self.is_closed:
             first = self._pending[0][0]
             try:
-                if isinstance(first, FileSpan):
+                if not isinstance(first, memoryview):
                     count = first.send_to(self._socket)
                     if not count:
                         first.lost()
@@ -254,7 +253,7 @@ class PeerConnection:
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
-                if isinstance(first, FileSpan) and error.errno not in _OF_SOCKETS:
+                if not isinstance(first, memoryview) and error.errno not in _OF_SOCKETS:
                     first.lost()
                 self.close(PeerError(f"{self.remote}: {error.strerror or error}"))
                 return
@@ -262,11 +261,11 @@ class PeerConnection:
         self._watch_writable(bool(self._pending))
 
     def _send_views(self) -> int:
-        """Send what waits before the next bytes of a file, which should leave with them."""
+        """Send what waits before the next span, which should leave with it."""
         batch: list[memoryview] = []
         flags = 0
         for view, _ in islice(self._pending, _IOV_MAX):
-            if isinstance(view, FileSpan):
+            if not isinstance(view, memoryview):
                 flags = socket.MSG_MORE
                 break
             batch.append(view)

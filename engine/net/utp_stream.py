@@ -23,6 +23,7 @@ from engine.net.connection import (
     Encryption,
     Transport,
 )
+from engine.net.kernel_span import KernelSpan
 from engine.utp.connection import UtpConnection
 from engine.utp.shared import State
 
@@ -161,18 +162,13 @@ class UtpStream:
         self._pending.append((memoryview(data), sent))
         self.pending_bytes += len(data)
 
-    def write_file(
-        self,
-        head: bytes,
-        fd: int,
-        at: int,
-        length: int,
-        sent: Callable[[], None],
-        lost: Callable[[], None],
-    ) -> bool:
-        """The bytes of packets must be kept until they are acknowledged: from a file they cannot
-        be sent."""
+    @property
+    def sends_spans(self) -> bool:
+        """The bytes of packets must be kept until they are acknowledged."""
         return False
+
+    def write_span(self, span: KernelSpan, sent: Callable[[], None]) -> None:
+        raise NotImplementedError("see sends_spans")
 
     @property
     def pending_writes(self) -> int:

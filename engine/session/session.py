@@ -21,6 +21,7 @@ from engine.core.rates import RateEstimate
 from engine.errors import DuplicateTorrentError, SeedwrightError, StorageError
 from engine.net.connection import RECEIVE_BUFFER_BYTES, Transport
 from engine.net.dialer import Dialer
+from engine.net.frame_pipes import FramePipes
 from engine.net.proxied_route import ProxiedRoute
 from engine.net.tracker_client import TrackerClient
 from engine.net.udp_endpoint import UdpEndpoint
@@ -124,6 +125,7 @@ class Session:
             disk=Disk(self._loop, threads=options.disk_threads),
             buffers=PieceBuffers(options.buffer_bytes),
             slabs=Slabs(),
+            pipes=FramePipes(),
             file_pool=FilePool(options.open_files or None),
             dialer=Dialer(
                 self._loop,
@@ -218,6 +220,7 @@ class Session:
             self.utp.close()
         self.udp.close()
         await self.rerouting.stop()
+        self.facilities.pipes.close()
         self.facilities.file_pool.close()
         if self._state is not None:
             self._state.close()

@@ -17,6 +17,7 @@ from engine.core.ip_gate import IpGate
 from engine.core.rates import RateEstimate
 from engine.core.reachability import Reachability
 from engine.net.dialer import Dialer
+from engine.net.frame_pipes import FramePipes
 from engine.net.route import Route
 from engine.net.tracker_client import TrackerClient
 from engine.storage.disk import Disk
@@ -84,6 +85,7 @@ class Facilities:
     disk: Disk
     buffers: PieceBuffers
     slabs: Slabs
+    pipes: FramePipes
     file_pool: FilePool
     dialer: Dialer
     trackers: TrackerClient

@@ -97,7 +97,6 @@ class Peer:
         "place",
         "protocol",
         "queue",
-        "sends_files",
         "source",
         "spoke_at",
         "swarm",
@@ -185,8 +184,6 @@ class Peer:
         """Blocks to send them at a time: more while their link takes all at once."""
         self.joined = 1
         """Blocks that they take in one message."""
-        self.sends_files = True
-        """Their connection can have the kernel send bytes of a file, as far as is known."""
         self.is_reading_disk = False
         """A batch of their requests is being read by a disk thread."""
         self._read_bytes = _SMALL_READ_BYTES

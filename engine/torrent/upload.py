@@ -2,18 +2,18 @@
 
 Request ─► queue (bounded) ─► pump: up to 16 requests ─► slab [header|block|header|block…]
            warm: preadv inline, one send          cold: one disk job, then the same send
-           warm, and joined blocks are taken: up to 64 ─► [header] and spans of the open file
+           warm, and many in a row: zero_copy.py
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.core.geometry import BLOCK_LENGTH, Geometry, Span
 from engine.errors import PeerTimeoutError, StorageError
+from engine.net.frame_pipes import MAX_FRAMES
 from engine.storage.reader import gather, read
 from engine.swarm.choker import Choker
 from engine.swarm.debts import Debts
@@ -21,7 +21,8 @@ from engine.swarm.spreading import Spreading
 from engine.swarm.upload_queue import Run
 from engine.swarm.uptake import WastedTurns
 from engine.torrent.peer import SILENCE_LIMIT_S, Peer
-from engine.torrent.slabs import BLOCKS_PER_SLAB, SMALL_BATCH, Slab, frames_of, joined_frames
+from engine.torrent.slabs import BLOCKS_PER_SLAB, SMALL_BATCH, Slab, frames_of
+from engine.torrent.zero_copy import ZeroCopy
 from engine.wire import encoder
 from engine.wire.messages import Request, RequestRun
 
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
-_WORTH_A_SPAN = 4
-"""Blocks for which asking where they are and two system calls cost less than a copy."""
-_MANY_WRITES = 8
-"""What waits of files keeps them open: who asks for a bit of each and reads none must not have us
-run out of descriptors."""
 _LEAST_BYTES = 2048
 """Who asks for less at a time has us work for next to nothing."""
 
@@ -43,7 +39,16 @@ _LEAST_BYTES = 2048
 class Upload:
     """The serving half of a torrent."""
 
-    __slots__ = ("_rechoke_is_due", "_slots", "_swarm", "choker", "debts", "spreading", "wasted")
+    __slots__ = (
+        "_rechoke_is_due",
+        "_slots",
+        "_swarm",
+        "choker",
+        "debts",
+        "spreading",
+        "wasted",
+        "zero_copy",
+    )
 
     def __init__(self, swarm: LiveTorrent) -> None:
         self._swarm = swarm
@@ -54,6 +59,7 @@ class Upload:
         self.wasted = WastedTurns()
         self.debts: Debts = Debts()
         self.spreading: Spreading[Peer] = Spreading(swarm.geometry.piece_count)
+        self.zero_copy = ZeroCopy(swarm, self.count)
         self._slots = 0
         """The most there were so far."""
 
@@ -270,8 +276,8 @@ class Upload:
         if self._watches_spreading:
             for index in _pieces_of(batch, geometry.blocks_per_piece):
                 self.spreading.sent(peer, index)
-        if peer.joined > 1 and peer.sends_files:
-            batch = self._send_files(peer, batch)
+        if peer.connection.sends_spans and most > SMALL_BATCH:
+            batch = self.zero_copy.send(peer, batch)
             if not batch:
                 return
             peer.batch = min(peer.batch, BLOCKS_PER_SLAB)
@@ -299,42 +305,6 @@ class Upload:
             lambda result: self._on_read(peer, slab, view, payload, is_small, result),
         )
 
-    def _send_files(self, peer: Peer, batch: list[Run | Span]) -> list[Run | Span]:
-        """Have the kernel send what is in its page cache, without a copy, as long as that is so;
-        returns the rest."""
-        files, geometry, connection = self._swarm.files, self._swarm.geometry, peer.connection
-        for number, entry in enumerate(batch):
-            if len(entry) == 3:
-                return batch[number:]
-            for first, end in joined_frames(*entry, geometry.blocks_per_piece, peer.joined):
-                length = (end - first) * BLOCK_LENGTH
-                lent = None
-                if end - first >= _WORTH_A_SPAN and connection.pending_writes < _MANY_WRITES:
-                    lent = files.lend_nowait(first * BLOCK_LENGTH, length)
-                if lent is None:
-                    return [(first, entry[1]), *batch[number + 1 :]]
-                index, begin = geometry.block_place(first)
-                head = encoder.piece_header(index, begin, length)
-                lost = partial(self._look_at, first * BLOCK_LENGTH, length)
-                if not connection.write_file(head, lent.fd, lent.at, length, lent.give_back, lost):
-                    lent.give_back()
-                    peer.sends_files = False
-                    return [(first, entry[1]), *batch[number + 1 :]]
-                self._swarm.up.take(len(head) + length, peer)
-                self._count(peer, length)
-        return []
-
-    def _look_at(self, offset: int, length: int) -> None:
-        """A file ends before what it should have: let a disk thread see what is wrong there."""
-        files, geometry = self._swarm.files, self._swarm.geometry
-        self._swarm.facilities.disk.submit(
-            lambda: read(files, geometry, [(offset, [bytearray(length)])]), self._on_looked
-        )
-
-    def _on_looked(self, result: object) -> None:
-        if isinstance(result, Exception):
-            self._swarm.storage_failed(result)
-
     def _on_read(
         self,
         peer: Peer,
@@ -356,11 +326,12 @@ class Upload:
         self.pump(peer)
 
     def _send(self, peer: Peer, slab: Slab, view: memoryview, payload: int, is_small: bool) -> None:
-        self._count(peer, payload)
+        self.count(peer, payload)
         slabs = self._swarm.facilities.slabs
         peer.connection.write(view, None if is_small else lambda: slabs.release(slab))
 
-    def _count(self, peer: Peer, payload: int) -> None:
+    def count(self, peer: Peer, payload: int) -> None:
+        """So many bytes of blocks were handed to a connection."""
         peer.spoke_at = self._swarm.now()
         peer.up.add(payload)
         self._swarm.count_uploaded(payload)
@@ -383,7 +354,7 @@ def _blocks_of(run: RequestRun, geometry: Geometry) -> Iterator[Request]:
 
 def _most_at_once(peer: Peer) -> int:
     """Blocks; those that the kernel sends by itself need no slab."""
-    return max(peer.joined, BLOCKS_PER_SLAB) if peer.sends_files else BLOCKS_PER_SLAB
+    return max(peer.joined, MAX_FRAMES) if peer.connection.sends_spans else BLOCKS_PER_SLAB
 
 
 def _is_petty(request: Request, geometry: Geometry) -> bool:

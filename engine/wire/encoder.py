@@ -39,6 +39,12 @@ _IN_A_ROW: Final = b"".join(
 """Requests for the first blocks of a piece; only its index, which no other bytes look like, is left
 to be filled in."""
 
+_HEADERS_IN_A_ROW: Final = b"".join(
+    _PIECE.pack(9 + BLOCK_LENGTH, MessageId.PIECE, 0xFFFFFFFF, block * BLOCK_LENGTH)
+    for block in range(_MOST_IN_A_ROW)
+)
+"""Heads of `piece` frames in the same way."""
+
 _KEEP_ALIVE = bytes(4)
 _CHOKE = _EMPTY.pack(1, MessageId.CHOKE)
 _UNCHOKE = _EMPTY.pack(1, MessageId.UNCHOKE)
@@ -112,6 +118,23 @@ def _requests_in_a_row(index: int, begin: int, length: int) -> bytes:
 def piece_header(index: int, begin: int, length: int) -> bytes:
     """The head of a `piece` frame; `length` bytes belong behind it."""
     return _PIECE.pack(9 + length, MessageId.PIECE, index, begin)
+
+
+def run_headers(blocks: range, blocks_per_piece: int) -> bytes:
+    """The heads of the `piece` frames of whole blocks, which are numbered through the torrent, one
+    behind the other. HOT."""
+    if blocks_per_piece > _MOST_IN_A_ROW:
+        places = (divmod(number, blocks_per_piece) for number in blocks)
+        return b"".join([piece_header(at, k * BLOCK_LENGTH, BLOCK_LENGTH) for at, k in places])
+    heads = b""
+    first = blocks.start
+    while first < blocks.stop:
+        index, start = divmod(first, blocks_per_piece)
+        stop = min(start + blocks.stop - first, blocks_per_piece)
+        row = _HEADERS_IN_A_ROW[start * PIECE_HEADER_LENGTH : stop * PIECE_HEADER_LENGTH]
+        heads += row.replace(_NO_INDEX, _pack_one(index))
+        first += stop - start
+    return heads
 
 
 def pack_piece_header_into(buffer: bytearray, at: int, index: int, begin: int, length: int) -> None:

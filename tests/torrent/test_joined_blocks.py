@@ -11,7 +11,7 @@ import pytest
 from engine.core import bencode
 from engine.storage import filesystem
 from engine.storage.filesystem import TorrentFiles
-from engine.torrent import upload
+from engine.torrent import zero_copy
 from engine.torrent.lifecycle import State
 from engine.wire.messages import MAX_JOINED_BYTES
 from tests.fakes import scripted_peer as wire
@@ -178,7 +178,7 @@ async def test_who_reads_nothing_keeps_few_files_open_and_none_when_it_goes(
             await asyncio.sleep(0)
         pool = one.session.facilities.file_pool
         leases = [item.leases for item in pool._files.values()]
-        assert 1 <= sum(leases) <= upload._MANY_WRITES
+        assert 1 <= sum(leases) <= zero_copy._MANY_WRITES
         visitor.writer.transport.abort()
         await one.until(lambda: one.peer() is None)
         assert [item.leases for item in pool._files.values()] == [0] * len(leases)

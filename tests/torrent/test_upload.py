@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.net.connection import LOW_WATERMARK_BYTES
+from engine.net.frame_pipes import MAX_FRAMES
 from engine.storage.filesystem import TorrentFiles
 from engine.swarm import uptake
 from engine.swarm.debts import PATIENCE_S, TRUST_BYTES
@@ -90,7 +90,7 @@ def quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uptake, "PATIENCE_S", 0.9)
 
 
-_ALL_TWICE = b"".join(
+_ALL = b"".join(
     wire.numbers(wire.REQUEST, index, begin, BLOCK) for index in range(12) for begin in (0, BLOCK)
 )
 
@@ -100,10 +100,11 @@ async def _deaf(one: OneTorrent, number: int) -> tuple[ScriptedPeer, Peer]:
     deaf = await _customer(one, number, receive_bytes=4096)
     deaf.writer.transport.pause_reading()
     peer = one.known(number)
-    while not peer.connection.pending_bytes:
-        deaf.send(_ALL_TWICE)
-        await deaf.writer.drain()
-        await asyncio.sleep(0)
+    blocks = len(_ALL) // 17
+    while not (peer.connection.pending_bytes and peer.uploads):
+        asked = blocks + peer.up.total // BLOCK
+        deaf.send(_ALL)
+        await one.until(lambda asked=asked: peer.up.total // BLOCK + len(peer.uploads) == asked)
     return deaf, peer
 
 
@@ -126,7 +127,8 @@ async def test_what_a_slow_peer_asked_for_can_be_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hardly more than a block waits in its connection, where nothing can be taken back."""
-    monkeypatch.setattr(upload, "BLOCKS_PER_SLAB", FIRST_BATCH)  # loopback proves quick at once
+    for most in "BLOCKS_PER_SLAB", "MAX_FRAMES":
+        monkeypatch.setattr(upload, most, FIRST_BATCH)  # loopback proves quick at once
     async with one_torrent(tmp_path, has=True) as one:
         deaf, peer = await _deaf(one, 0)
         assert peer.connection.pending_bytes < 2 * FRAME_LENGTH
@@ -143,12 +145,12 @@ async def test_what_a_peer_that_never_reads_holds_is_bounded_and_goes_with_it(
     monkeypatch.setattr(upload, "SILENCE_LIMIT_S", 2.0)
     async with one_torrent(tmp_path, has=True, limits=Limits(max_request_queue=50)) as one:
         _, peer = await _deaf(one, 0)
-        slabs = one.session.facilities.slabs
-        assert peer.connection.pending_bytes < 2 * LOW_WATERMARK_BYTES
+        slabs, pipes = one.session.facilities.slabs, one.session.facilities.pipes
+        assert peer.connection.pending_bytes < 2 * MAX_FRAMES * FRAME_LENGTH
         assert len(peer.uploads) <= 50
-        assert slabs.in_use <= 2
+        assert slabs.in_use + pipes.in_use <= 2
         await one.until(lambda: peer.connection.is_closed)
-        assert (slabs.in_use, len(peer.uploads)) == (0, 0)
+        assert (slabs.in_use, pipes.in_use, len(peer.uploads)) == (0, 0, 0)
 
 
 async def _rider(one: OneTorrent) -> ScriptedPeer:

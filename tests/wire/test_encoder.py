@@ -73,6 +73,17 @@ def test_headers_of_a_run_touch_their_thirteen_bytes_only(
     assert buffer == b"\xee" * around + expected + b"\xee" * around
 
 
+@given(st.integers(0, 5000), st.integers(0, 40), st.sampled_from([1, 2, 7, 64, 1023, 1024, 1025]))
+def test_headers_of_a_run_are_the_single_headers_in_a_row(
+    first: int, count: int, blocks_per_piece: int
+) -> None:
+    blocks = range(first, first + count)
+    places = [divmod(number, blocks_per_piece) for number in blocks]
+    assert encoder.run_headers(blocks, blocks_per_piece) == b"".join(
+        encoder.piece_header(index, block * BLOCK_LENGTH, BLOCK_LENGTH) for index, block in places
+    )
+
+
 @given(u32, u32, st.integers(0, 2**32 - 10))
 def test_the_header_of_a_piece_tells_any_numbers(index: int, begin: int, length: int) -> None:
     buffer = bytearray(b"\xee" * (encoder.PIECE_HEADER_LENGTH + 2))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.net.file_span import FileSpan
+from engine.net.kernel_span import FileSpan
 from engine.net.peer_connection import PeerConnection
 from tests.net.test_peer_connection import Pair, Recorder, _pair
 
@@ -36,9 +36,10 @@ def fd(tmp_path: Path) -> Iterator[int]:
 
 
 def _queue(connection: PeerConnection, fd: int, at: int, length: int, told: list[str]) -> None:
-    assert connection.write_file(
-        b"head", fd, at, length, lambda: told.append("sent"), lambda: told.append("lost")
-    )
+    assert connection.sends_spans
+    connection.write(b"head")
+    span = FileSpan(fd, at, length, lambda: told.append("lost"))
+    connection.write_span(span, lambda: told.append("sent"))
 
 
 async def test_heads_files_and_what_else_is_said_keep_their_order(pair: Pair, fd: int) -> None:
