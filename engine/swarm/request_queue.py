@@ -265,13 +265,19 @@ class RequestQueue:
 
         A peer that is so slow is asked for one block until it has shown what it sends.
         """
-        lost = [span for span in self.asked(asked_until) if is_of_use(span[0])]
+        overdue = {
+            index
+            for index, runs in self._asked.items()
+            if runs[0][2] <= asked_until and is_of_use(index)
+        }
+        if not overdue:
+            return []
+        lost = [span for span in self.asked(asked_until) if span[0] in overdue]
         for index, begin, length in lost:
             self._pop(index, begin)
             self._late[index, begin] = length
-        if lost:
-            self._is_slow_start = False
-            self.depth = 1
+        self._is_slow_start = False
+        self.depth = 1
         return lost
 
     def _set_depth(self, recent: float, rate: float) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from engine.core.file_choice import FileChoice
 from engine.core.geometry import BLOCK_LENGTH, Span
 from engine.errors import ProtocolError
+from engine.swarm.idle_peers import IdlePeers
 from engine.swarm.piece_picker import PiecePicker
 from engine.swarm.request_queue import MIN_DEPTH, SNUB_S
 from engine.torrent.completion import Completion
@@ -49,6 +50,7 @@ class Download:
     __slots__ = (
         "_buffers",
         "_feed_is_due",
+        "_idle",
         "_starved",
         "_stuck",
         "_swarm",
@@ -65,6 +67,7 @@ class Download:
         self._buffers: dict[int, memoryview | None] = {}
         """Of the pieces that room is promised to; None: no block of it came yet."""
         self._starved: dict[Peer, None] = {}
+        self._idle = IdlePeers()
         self._feed_is_due = False
         self._stuck: tuple[int, float] | None = None
         """A begun piece that nobody can finish, and since when."""
@@ -335,14 +338,10 @@ class Download:
     def _overdue(self, peer: Peer, now: float) -> list[Span]:
         """Take back what a peer has not sent for long and an idle one could send. Who gave a block
         now and then could hold all buffers, or a suspect piece, for half an hour and longer."""
-        idle = [
-            other for other in self._starved if other is not peer and not other.queue.outstanding
-        ]
-        if not idle or self._swarm.down.waiting:  # else it is we who do not read
+        idle = (other.pieces for other in self._starved if not other.queue.outstanding)
+        if not self._idle.see(idle, now) or self._swarm.down.waiting:  # it is we who do not read
             return []
-        lost = peer.queue.take_back(
-            now - IDLE_PATIENCE_S, lambda index: any(other.pieces[index] for other in idle)
-        )
+        lost = peer.queue.take_back(now - IDLE_PATIENCE_S, self._idle.could_send)
         if lost:
             indexes = {span[0] for span in lost}
             for partial in list(self.picker.partials()):

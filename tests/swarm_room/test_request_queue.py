@@ -45,6 +45,16 @@ def test_what_is_taken_back_is_lost_and_may_come_late() -> None:
     assert queue.cancelled(2, 0)
 
 
+def test_each_piece_that_is_overdue_is_asked_about_once() -> None:
+    """And no other: another peer may be looked for among hundreds each time."""
+    queue, asked_about = RequestQueue(0.0), list[int]()
+    queue.requested([(0, 0, 60 * BLOCK_LENGTH), (1, 0, 60 * BLOCK_LENGTH)], 0.0)
+    queue.requested([(2, 0, 60 * BLOCK_LENGTH)], 5.0)
+    assert not queue.take_back(4.0, asked_about.append)  # type: ignore[arg-type]
+    assert asked_about == [0, 1]
+    assert queue.outstanding == 180
+
+
 class Link:
     """A peer behind a link of `rate` bytes a second and `rtt_s`, that serves in order."""
 
