@@ -31,6 +31,8 @@ REORDER_S = 10.0
 """A peer that serves what was asked this much later has dropped the request."""
 _GROWTH = 1.1
 _BATCH = 64
+_LITTLE = 8
+"""One block of so many may be left out, or a quick peer would lose a second for it."""
 _MAX_PAUSE_S = 30.0
 _MAX_LATE = 2 * MAX_DEPTH
 
@@ -263,7 +265,8 @@ class RequestQueue:
         """Give up what was asked for until then and did not come, of the pieces that `is_of_use`
         names: another peer could send it. Returns it; do with it as with what `tick` returns.
 
-        A peer that is so slow is asked for one block until it has shown what it sends.
+        A peer that is so slow is asked for one block until it has shown what it sends. It is not
+        slow if it served what was asked for later, and left out a little only.
         """
         overdue = {
             index
@@ -276,8 +279,9 @@ class RequestQueue:
         for index, begin, length in lost:
             self._pop(index, begin)
             self._late[index, begin] = length
-        self._is_slow_start = False
-        self.depth = 1
+        if self._served_at <= asked_until or len(lost) * _LITTLE > self.depth:
+            self._is_slow_start = False
+            self.depth = 1
         return lost
 
     def _set_depth(self, recent: float, rate: float) -> None:

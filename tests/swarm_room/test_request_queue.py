@@ -45,6 +45,35 @@ def test_what_is_taken_back_is_lost_and_may_come_late() -> None:
     assert queue.cancelled(2, 0)
 
 
+def test_who_is_quick_and_left_one_block_out_keeps_its_depth() -> None:
+    """It answers what was asked for later; who does not, or leaves out much, does not keep it."""
+    queue = RequestQueue(0.0)
+    queue.requested(spans(blocks(0, 200)), 0.0)
+    for number in range(1, 200):
+        assert queue.received(number // 64, number % 64 * BLOCK_LENGTH, 1.0)
+    queue.requested(spans(blocks(200, 200)), 7.0)
+    queue.received_run(3, range(8 * BLOCK_LENGTH, 64 * BLOCK_LENGTH, BLOCK_LENGTH), 8.0)
+    assert not queue.tick(8.0, 200.0 * BLOCK_LENGTH)
+    depth = queue.depth
+    assert depth > 200
+    assert queue.take_back(0.0, lambda index: True) == blocks(0, 1)
+    assert queue.depth == depth
+    assert queue.room(8.0)
+    queue.requested([(9, 0, BLOCK_LENGTH)], 8.0)
+    assert queue.received(9, 0, 9.0)
+    assert queue.take_back(7.0, lambda index: True) == blocks(256, 144)
+    assert queue.depth == 1
+
+
+def test_who_answers_nothing_that_was_asked_for_later_is_slow() -> None:
+    queue = RequestQueue(0.0)
+    queue.requested(spans(blocks(0, 16)), 0.0)
+    for number in range(15):
+        assert queue.received(0, number * BLOCK_LENGTH, 1.0)
+    assert queue.take_back(0.0, lambda index: True) == blocks(15, 1)
+    assert queue.depth == 1
+
+
 def test_each_piece_that_is_overdue_is_asked_about_once() -> None:
     """And no other: another peer may be looked for among hundreds each time."""
     queue, asked_about = RequestQueue(0.0), list[int]()
