@@ -8,7 +8,8 @@ held.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -22,6 +23,8 @@ REQUEST_LIMIT_BYTES = 48 * 1024 * 1024
 UNFINISHED_LIMIT_BYTES = 2 * REQUEST_LIMIT_BYTES
 """Of all clients of an engine together."""
 SMALL_LINE_BYTES = 64 * 1024
+STALLED_S = 10.0
+"""A client that sends a line sends it without such pauses."""
 REPLY_LIMIT_BYTES = 256 * 1024 * 1024
 """Holds a list of half a million torrents."""
 HELLO_LIMIT_BYTES = 1024 * 1024
@@ -40,30 +43,49 @@ NO_ID = msgspec.UNSET
 
 class Budget:
     """Bytes that the unfinished lines of several buffers may have together; what a small line needs
-    does not count, so that one is always taken."""
+    does not count, so that one is always taken. A line of which nothing came for STALLED_S gives
+    way to one that needs its room."""
 
-    __slots__ = ("_limit_bytes", "_used_bytes")
+    __slots__ = ("_clock", "_grown_at", "_limit_bytes", "_used_bytes")
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit_bytes = limit_bytes
+        self._clock = clock
         self._used_bytes = 0
+        self._grown_at: dict[LineBuffer, float] = {}
+        """When each larger line grew; first the one that did not for longest."""
 
-    def change(self, before: int, now: int) -> bool:
-        """Count a line that grew or went; False if it may not grow so much, and nothing changes."""
+    def change(self, line: LineBuffer, before: int, now: int) -> bool:
+        """Count a line that grew or went; False if it may not grow so much, and must go."""
         more = max(0, now - SMALL_LINE_BYTES) - max(0, before - SMALL_LINE_BYTES)
-        if more > 0 and self._used_bytes + more > self._limit_bytes:
-            return False
+        self._grown_at.pop(line, None)
+        while more > 0 and self._used_bytes + more > self._limit_bytes:
+            if not self._one_gives_way():
+                return False
         self._used_bytes += more
+        if now > SMALL_LINE_BYTES:
+            self._grown_at[line] = self._clock()
+        return True
+
+    def _one_gives_way(self) -> bool:
+        line, grown_at = next(iter(self._grown_at.items()), (None, 0.0))
+        if line is None or self._clock() - grown_at < STALLED_S:
+            return False
+        line.close()
+        line.given_up()
         return True
 
 
 class LineBuffer:
     """Cuts a stream into lines; holds the unfinished one. With a `budget` it must be closed."""
 
-    __slots__ = ("_budget", "_pending", "limit_bytes")
+    __slots__ = ("_budget", "_pending", "given_up", "limit_bytes")
 
     def __init__(self, limit_bytes: int, budget: Budget | None = None) -> None:
         self.limit_bytes = limit_bytes
+        self.given_up: Callable[[], None] = lambda: None
+        """Called when the unfinished line gave way to one of another buffer; the stream is then of
+        no more use."""
         self._budget = budget
         self._pending = bytearray()
 
@@ -82,7 +104,7 @@ class LineBuffer:
                 yield line
         self._check(len(rest))
         held = len(self._pending)
-        if self._budget is not None and not self._budget.change(held, held + len(rest)):
+        if self._budget is not None and not self._budget.change(self, held, held + len(rest)):
             self.close()
             raise malformed(INVALID_REQUEST, "others send too much at the same time: try again")
         self._pending += rest
@@ -95,7 +117,7 @@ class LineBuffer:
     def close(self) -> None:
         """Forget the unfinished line."""
         if self._budget is not None:
-            self._budget.change(len(self._pending), 0)
+            self._budget.change(self, len(self._pending), 0)
         self._pending.clear()
 
 

@@ -124,6 +124,7 @@ class _Connection:
         self._reader = reader
         self._writer = writer
         self._lines = lines
+        lines.given_up = self._give_up
         self._subscriptions = Subscriptions(port)
         self._resubscribed = asyncio.Event()
         self._slots = asyncio.Semaphore(_REQUESTS_UNDER_WAY)
@@ -146,6 +147,12 @@ class _Connection:
         self._is_stopped = True
         if self._reading is not None:
             self._reading.cancel()
+
+    def _give_up(self) -> None:
+        """The line that the client has begun gave way to another."""
+        text = f"nothing more came of a line for {framing.STALLED_S:g} s, and others need its room"
+        self._write(framing.encode_error(None, framing.malformed(framing.INVALID_REQUEST, text)))
+        self.stop()
 
     async def _read(self, tasks: asyncio.TaskGroup) -> None:
         with contextlib.suppress(ConnectionError):

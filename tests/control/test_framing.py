@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from engine import errors
 from engine.control import framing, schema
 from engine.control.dispatch import decode_request
-from engine.control.framing import SMALL_LINE_BYTES, Budget, LineBuffer
+from engine.control.framing import SMALL_LINE_BYTES, STALLED_S, Budget, LineBuffer
 from engine.errors import BadRequestError, ControlError, SeedwrightError
 
 
@@ -66,6 +67,31 @@ def test_a_budget_gets_back_what_lines_took_however_they_end() -> None:
         else:
             with pytest.raises(BadRequestError):
                 list(first.feed(b"x" * 11))
+
+
+def test_a_line_of_which_nothing_comes_gives_way_when_another_needs_its_room() -> None:
+    now, gone = 0.0, []
+    budget = Budget(100, lambda: now)
+    large = b"x" * (SMALL_LINE_BYTES + 49)
+    a, b, c = lines = [LineBuffer(1 << 20, budget) for _ in range(3)]
+    for name, line in zip("abc", lines, strict=True):
+        line.given_up = partial(gone.append, name)
+    assert not list(a.feed(large))
+    assert not list(b.feed(large))
+    now = STALLED_S - 1
+    assert not list(a.feed(b"x"))
+    with pytest.raises(BadRequestError):
+        list(c.feed(large))
+    now = STALLED_S
+    assert not list(c.feed(large))
+    assert gone == ["b"], "of the other something came later"
+    now = 3 * STALLED_S
+    assert list(c.feed(b"\n")) == [large]
+    assert not list(c.feed(large))
+    assert gone == ["b"], "there was room"
+    assert not list(a.feed(b"x"))
+    with pytest.raises(BadRequestError):
+        list(c.feed(b"xx"))
 
 
 @pytest.mark.parametrize(

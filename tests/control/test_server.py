@@ -288,6 +288,32 @@ async def test_unfinished_lines_of_all_clients_are_bounded_together(
     await server.stop()
 
 
+async def test_a_client_that_never_ends_its_line_keeps_no_other_from_a_long_one(
+    engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.control.framing.UNFINISHED_LIMIT_BYTES", 1_000_000)
+    monkeypatch.setattr("engine.control.framing.STALLED_S", 0.0)
+    server = ControlServer(engine, tmp_path / "s")
+    await server.start()
+    silent, other = await Raw.connect(server.path), await Raw.connect(server.path)
+    silent.writer.write(b"x" * 1_060_000)
+    await silent.writer.drain()
+    while server._unfinished._used_bytes < 1_060_000 - SMALL_LINE_BYTES:
+        await asyncio.sleep(0)
+    request = b'{"jsonrpc":"2.0","id":1,"method":"session.status"}'
+    other.writer.write(b" " * 500_000 + request + b"\n")
+    assert (await other.answer())["id"] == 1
+    assert "nothing more came" in (await silent.answer())["error"]["message"]
+    assert await silent.reader.read() == b""
+    other.writer.write(request + b"\n")
+    assert (await other.answer())["id"] == 1
+    for each in (silent, other):
+        await each.close()
+    while server._unfinished._used_bytes:
+        await asyncio.sleep(0)
+    await server.stop()
+
+
 async def test_too_many_clients_are_told_so(server: ControlServer) -> None:
     clients = [await ControlClient.connect(server.path) for _ in range(MAX_CONNECTIONS)]
     with pytest.raises(EngineUnreachable, match=r"^the engine refuses: more than"):
