@@ -69,7 +69,8 @@ class JoinedReader:
 
     def land_in(self, place: memoryview) -> memoryview:
         """Put what is kept into `place`, which is for all of the `rest`; returns where the next
-        bytes of the stream belong. `landed` must be called next."""
+        bytes of the stream belong. `landed` is called next, or when nothing came this or `read`:
+        by then the place may be that of another piece, and nothing is put into it any more."""
         kept = len(self._split)
         place[:kept] = self._split
         self._place = place

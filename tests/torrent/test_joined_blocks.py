@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.core import bencode
+from engine.net.peer_connection import PeerConnection
 from engine.storage import filesystem
 from engine.storage.filesystem import TorrentFiles
 from engine.torrent import zero_copy
@@ -281,3 +282,36 @@ async def test_a_block_that_is_cancelled_half_way_is_no_offence(tmp_path: Path) 
         assert await slow.is_alive()
         assert (tmp_path / "t").read_bytes()[:PIECE] == CONTENT.piece(0)
         assert one.torrent.wasted_bytes == 10 * BLOCK
+
+
+async def test_what_comes_after_a_piece_was_given_up_lands_in_no_other(tmp_path: Path) -> None:
+    """Though its memory is lent to that one, and a read that found nothing had looked up the
+    place: where bytes belong is asked anew before each read."""
+    async with one_torrent(tmp_path, content=CONTENT) as one:
+        slow = await one.visitor(0, has=b"\x80")
+        slow.send(wire.frame(wire.UNCHOKE))
+        for _ in range(16):
+            await slow.until(wire.REQUEST)
+        whole = _joined(0, 0, 16)
+        half = 13 + 6 * BLOCK + 1000
+        slow.send(whole[:half])
+        await one.until(lambda: one.known(0).down.total == 6 * BLOCK)
+        download, connection = one.live.download, one.known(0).connection
+        assert isinstance(connection, PeerConnection)
+        connection._on_readable()  # as the kernel has it at times: there is nothing
+        memory = download._buffers[0]
+        assert memory is not None
+        download._drop(0)
+        quick = await one.visitor(1, has=b"\x40")
+        quick.send(wire.frame(wire.UNCHOKE))
+        for _ in range(16):
+            await quick.until(wire.REQUEST)
+        quick.send(one.block(1, 8 * BLOCK, BLOCK))
+        await one.until(lambda: bool(one.known(1).down.total))
+        other = download._buffers[1]
+        assert other is not None
+        assert other.obj is memory.obj
+        before = bytes(other)
+        slow.send(whole[half:])
+        assert await slow.is_alive()
+        assert bytes(other) == before
