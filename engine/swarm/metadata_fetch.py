@@ -30,6 +30,8 @@ LAST_REST_S: Final = 80.0
 """A peer that rejects or stays silent is not asked for a while, which doubles."""
 SOLO_AT_ONCE: Final = 4
 """Peers that fill copies alone at a time."""
+STALLED_S: Final = 5.0
+"""One of them that has given nothing for so long makes place for another that waits."""
 _ORPHANS = 4
 """Begun copies that are kept though nobody who says their size is left."""
 
@@ -60,8 +62,9 @@ class _Copy(Generic[P]):
     def piece_size(self, index: int) -> int:
         return min(PIECE_BYTES, self.size - index * PIECE_BYTES)
 
-    def ask(self, peer: P, now: float) -> int | None:
-        """Pick a piece for a peer: one that nobody was asked for, else one that is slow to come."""
+    def ask(self, peer: P, now: float, *, is_idle: bool) -> int | None:
+        """Pick a piece for a peer: one that nobody was asked for, else one that is slow to come. Of
+        these each peer that is idle is asked for one, lest the silent take turns at all of them."""
         if self.free:
             index = heapq.heappop(self.free)
         else:
@@ -69,7 +72,9 @@ class _Copy(Generic[P]):
                 (len(peers), min(peers.values()), index)
                 for index, peers in self.asked.items()
                 if peer not in peers
-                and (len(peers) < 2 or now - max(peers.values()) >= IMPATIENT_S)
+                and (
+                    len(peers) < 2 or now - (min if is_idle else max)(peers.values()) >= IMPATIENT_S
+                )
             ]
             if not waited:
                 return None
@@ -95,7 +100,16 @@ class _Copy(Generic[P]):
 class _Source(Generic[P]):
     """What is known of one peer."""
 
-    __slots__ = ("copy", "failures", "late", "outstanding", "rests_until", "size")
+    __slots__ = (
+        "copy",
+        "failures",
+        "kept_bytes",
+        "late",
+        "moved_at",
+        "outstanding",
+        "rests_until",
+        "size",
+    )
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -105,6 +119,9 @@ class _Source(Generic[P]):
         self.late: set[int] = set()
         """Given up, and welcome all the same if they come."""
         self.failures = 0
+        self.kept_bytes = 0
+        self.moved_at = -math.inf
+        """When its copy was seen to have grown, to `kept_bytes`, or was begun."""
         self.rests_until = -math.inf
 
 
@@ -166,11 +183,16 @@ class MetadataFetch(Generic[P]):
         source = self._sources.get(peer)
         if source is None or self.metadata is not None or now < source.rests_until:
             return []
-        copy = self._copy_for(peer, source)
+        copy = self._copy_for(peer, source, now)
         if copy is None:
             return []
+        if source.kept_bytes != copy.kept_bytes:
+            source.kept_bytes, source.moved_at = copy.kept_bytes, now
         picked = []
-        while len(source.outstanding) < PIPELINE and (index := copy.ask(peer, now)) is not None:
+        while len(source.outstanding) < PIPELINE:
+            index = copy.ask(peer, now, is_idle=not source.outstanding)
+            if index is None:
+                break
             source.outstanding[index] = now
             source.late.discard(index)
             picked.append(index)
@@ -195,6 +217,13 @@ class MetadataFetch(Generic[P]):
                     source.copy.release(peer, index)
             if lost:
                 self._rest(peer, source, now)
+
+    def is_unasked(self, peer: P) -> bool:
+        """Say whether a peer that has not failed us is asked for nothing of what it offers."""
+        source = self._sources.get(peer)
+        if source is None or source.failures:
+            return False
+        return not source.outstanding and not source.late
 
     def owes(self, peer: P, index: int) -> bool:
         """Say whether a peer was asked for a piece and has not answered, be it too late by now."""
@@ -232,16 +261,36 @@ class MetadataFetch(Generic[P]):
 
     # ── copies ──────────────────────────────────────────────────────────────────────────────────
 
-    def _copy_for(self, peer: P, source: _Source[P]) -> _Copy[P] | None:
+    def _copy_for(self, peer: P, source: _Source[P], now: float) -> _Copy[P] | None:
         if source.copy is None:
             owner = peer if source.size in self._contested else None
             key = source.size, owner
             if owner is not None and key not in self._copies:
-                alone = sum(copy.owner is not None for copy in self._copies.values())
-                if alone >= SOLO_AT_ONCE:
+                alone = [copy.owner for copy in self._copies.values() if copy.owner is not None]
+                if len(alone) >= SOLO_AT_ONCE and not (
+                    self._is_next(source, now) and self._make_place(alone, now)
+                ):
                     return None
+                source.kept_bytes, source.moved_at = 0, now
             source.copy = self._copies.setdefault(key, _Copy(source.size, owner))
         return source.copy
+
+    def _is_next(self, source: _Source[P], now: float) -> bool:
+        """Say whether nobody waits to fill a copy alone who has failed less often."""
+        return not any(
+            other.failures < source.failures and other.copy is None and other.rests_until <= now
+            for other in self._sources.values()
+            if other.size in self._contested
+        )
+
+    def _make_place(self, alone: list[P], now: float) -> bool:
+        """Take its copy from one that fills it alone and has stalled, if there is one."""
+        for owner in alone:
+            source = self._sources[owner]
+            if now - source.moved_at >= STALLED_S:
+                self._rest(owner, source, now)
+                return True
+        return False
 
     def _leave_copy(self, peer: P, source: _Source[P]) -> None:
         """Let a peer begin anew: what it was asked for is asked of others."""

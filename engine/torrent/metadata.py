@@ -233,8 +233,10 @@ class MetadataSwarm:
         self.fetch.expire(now)
         for peer in list(self.connected):
             peer.keep_alive(now)
+            if self.fetch.is_unasked(peer):
+                peer.useful_at = peer.tried_since = now
             patience_s = _USELESS_S + peer.promised_bytes / _LEAST_BYTES_PER_S
-            if now - peer.useful_at > _USELESS_S or now - peer.connected_at > patience_s:
+            if now - peer.useful_at > _USELESS_S or now - peer.tried_since > patience_s:
                 peer.is_set_aside = True
                 peer.connection.close(
                     PeerTimeoutError(f"{peer.connection.remote} gave no metadata")

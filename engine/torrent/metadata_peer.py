@@ -45,13 +45,13 @@ class MetadataPeer:
         "_spoke_at",
         "_swarm",
         "_talk",
-        "connected_at",
         "connection",
         "extension",
         "hearing",
         "is_set_aside",
         "received_bytes",
         "source",
+        "tried_since",
         "useful_at",
     )
 
@@ -74,7 +74,8 @@ class MetadataPeer:
         self.source = source
         self.extension: ExtensionHandshake | None = None
         self.hearing = Hearing(now)
-        self.connected_at = now
+        self.tried_since = now
+        """When it connected; later if it was asked for nothing at first."""
         self.useful_at = now
         """When it gave a piece that it was asked for, or began."""
         self.is_set_aside = False

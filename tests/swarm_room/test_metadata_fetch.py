@@ -18,6 +18,7 @@ from engine.swarm.metadata_fetch import (
     PIECE_BYTES,
     PIPELINE,
     SOLO_AT_ONCE,
+    STALLED_S,
     TIMEOUT_S,
     MetadataFetch,
 )
@@ -194,6 +195,43 @@ def test_few_fill_copies_alone_and_make_place_when_they_stall() -> None:
     assert fetch.requests("honest", 0.0) == []
     fetch.expire(TIMEOUT_S)
     give(fetch, "honest", truth, TIMEOUT_S)
+    assert fetch.metadata == truth
+
+
+def test_who_fills_a_copy_alone_and_gives_nothing_makes_place_for_who_waits() -> None:
+    truth = truth_of(2 * PIECE_BYTES)
+    fetch = fetch_of(truth)
+    silent = [f"silent {number}" for number in range(5 * SOLO_AT_ONCE)]
+    for peer in ("one liar", "another", *silent, "honest"):
+        fetch.offered(peer, len(truth))
+    for peer in ("one liar", "another"):
+        index, *_ = fetch.requests(peer, 0.0)
+        fetch.received(peer, index, bytes(PIECE_BYTES))
+        fetch.removed(peer)
+    slow = silent[0]
+    for second in range(int(6 * STALLED_S)):
+        fetch.expire(second)
+        for peer in silent:
+            fetch.requests(peer, second)
+        if not second:
+            fetch.received(slow, 0, piece_of(truth, 0))
+        give(fetch, "honest", truth, second)
+    assert fetch.metadata == truth
+
+
+def test_the_silent_do_not_keep_others_from_being_asked() -> None:
+    """However many they are: who was asked for nothing is asked soon."""
+    truth = truth_of(8 * PIECE_BYTES)
+    fetch = fetch_of(truth)
+    silent = [f"silent {number}" for number in range(60)]
+    for peer in (*silent, "honest"):
+        fetch.offered(peer, len(truth))
+    now = 0.0
+    while now <= IMPATIENT_S:
+        for peer in silent:
+            fetch.requests(peer, now)
+        give(fetch, "honest", truth, now)
+        now += 1.0
     assert fetch.metadata == truth
 
 

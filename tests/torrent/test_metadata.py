@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from engine.core.compact import Endpoint
 from engine.core.magnet import Magnet
 from engine.core.metainfo import Metainfo
 from engine.errors import StorageError
 from engine.session.session import Session
+from engine.swarm.metadata_fetch import MetadataFetch
 from engine.swarm.peer_list import PeerSource
 from engine.torrent.facilities import Limits
 from engine.torrent.lifecycle import State
@@ -66,6 +69,17 @@ async def test_who_gives_nothing_makes_room_and_is_not_blamed(tmp_path: Path) ->
         assert swarm.known.candidates(now + 65, 9) == [at]
 
 
+async def test_who_was_not_asked_yet_keeps_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others have their turn first: that it gave nothing is not its fault."""
+    monkeypatch.setattr(MetadataFetch, "requests", lambda *_: [])
+    async with listening(giving(RAW)) as at, fetching(tmp_path, at) as (session, torrent, swarm):
+        await until(session, lambda: bool(swarm.fetch.source_count))
+        torrent.tick(session.facilities.loop.time() + 31, 1.0)
+        assert swarm.connected
+
+
 async def test_nobody_keeps_a_place_by_promises_and_drops(tmp_path: Path) -> None:
     """It says 1 MiB and gives a piece now and then."""
     pieces = 0
@@ -80,10 +94,10 @@ async def test_nobody_keeps_a_place_by_promises_and_drops(tmp_path: Path) -> Non
         await until(session, lambda: any(peer.received_bytes for peer in swarm.connected))
         (peer,) = swarm.connected
         assert (peer.promised_bytes, peer.received_bytes) == (1024 * 1024, PIECE_BYTES)
-        peer.useful_at = peer.connected_at + 90
-        torrent.tick(peer.connected_at + 93, 1.0)
+        peer.useful_at = peer.tried_since + 90
+        torrent.tick(peer.tried_since + 93, 1.0)
         assert swarm.connected
-        torrent.tick(peer.connected_at + 95, 1.0)
+        torrent.tick(peer.tried_since + 95, 1.0)
         assert not swarm.connected
 
 
@@ -102,7 +116,7 @@ async def test_what_nobody_asked_for_is_not_useful(tmp_path: Path) -> None:
     async with listening(script) as at, fetching(tmp_path, at) as (session, _, swarm):
         await until(session, lambda: bool(answered))
         (peer,) = swarm.connected
-        assert (peer.received_bytes, peer.useful_at) == (0, peer.connected_at)
+        assert (peer.received_bytes, peer.useful_at) == (0, peer.tried_since)
 
 
 async def test_no_more_are_dialled_than_there_are_places(tmp_path: Path) -> None:
