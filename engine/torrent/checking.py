@@ -62,13 +62,13 @@ async def take_stamps(torrent: Torrent, disk: Disk) -> None:
         finally:
             files.close()
         is_judged = was_complete and torrent.state is State.SEEDING and torrent.choice is choice
-        if is_judged and (spoilt := _spoilt(torrent, stamps)):
-            torrent.fail(StorageMissingError(spoilt))
+        if is_judged and (why := spoilt(torrent, stamps)):
+            torrent.fail(StorageMissingError(why))
         else:
             torrent.stamped(stamps)
 
 
-def _spoilt(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> str:
+def spoilt(torrent: Torrent, stamps: Sequence[FileStamp | None]) -> str:
     """Say what is wrong with a file that should be complete; empty if all are long enough."""
     for number in _of_wrong_size(torrent, stamps):
         file, stamp = torrent.info.files[number], stamps[number]

@@ -22,6 +22,7 @@ from engine.torrent.hole_punching import HolePunching
 from engine.torrent.lifecycle import State
 from engine.torrent.peer_exchange import PeerExchange
 from engine.torrent.peers import Peers
+from engine.torrent.seed_watch import SeedWatch
 from engine.torrent.throttle import Throttle
 from engine.torrent.upload import Upload
 from engine.wire.handshake import Handshake
@@ -53,6 +54,7 @@ class LiveTorrent:
         self.down = Throttle(facilities.loop, torrent.down_bucket, facilities.down)
         self.up = Throttle(facilities.loop, torrent.up_bucket, facilities.up)
         self.files: ChosenFiles = torrent.files(info)
+        self.watch = SeedWatch(torrent, facilities, self.files)
         self.download = Download(self)
         self.upload = Upload(self)
         self.conversation = Conversation(self)
@@ -154,6 +156,7 @@ class LiveTorrent:
         """Once a second."""
         self.peers.tick(now)
         self.upload.tick(now)
+        self.watch.tick(now)
         if self.is_downloading and self.peers.are_few:
             self.torrent.announcer.want_more()
         if self.exchange is not None:

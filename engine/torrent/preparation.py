@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.core.bitfield import Bitfield
-from engine.errors import SeedwrightError
+from engine.errors import SeedwrightError, StorageError
 from engine.torrent.checking import make_ready
 from engine.torrent.choosing import heed_wishes
 from engine.torrent.facilities import Facilities
@@ -23,21 +23,24 @@ if TYPE_CHECKING:
 class Preparation:
     """Leads one torrent from rest into its swarm, as far as it gets."""
 
-    __slots__ = ("_check", "_facilities", "_owner", "_torrent")
+    __slots__ = ("_changed", "_check", "_facilities", "_owner", "_torrent")
 
     def __init__(self, torrent: Torrent, facilities: Facilities, owner: Owner) -> None:
         self._torrent = torrent
         self._facilities = facilities
         self._owner = owner
         self._check: asyncio.Task[None] | None = None
+        self._changed = ""
 
     @property
     def is_checking(self) -> bool:
         return self._check is not None
 
-    def begin(self) -> None:
-        """Do what comes next: fetch the metadata, or check what is there."""
+    def begin(self, *, changed: str = "") -> None:
+        """Do what comes next: fetch the metadata, or check what is there. `changed` is the path of
+        a file that others wrote to: what they spoilt is not fetched again unasked."""
         torrent = self._torrent
+        self._changed = changed
         if not torrent.has_info:
             torrent.move(Event.FETCH)
             torrent.note("info", "fetching metadata")
@@ -83,7 +86,7 @@ class Preparation:
         """Begin the check anew that runs: other files are wanted than it began with."""
         self.stop()
         self._torrent.move(Event.PAUSE)
-        self.begin()
+        self.begin(changed=self._changed)
 
     async def _run_check(self) -> None:
         torrent = self._torrent
@@ -91,6 +94,11 @@ class Preparation:
             await make_ready(torrent, self._facilities.disk)
             self._check = None
             torrent.needs_check = False
+            if self._changed and not torrent.is_finished:
+                raise StorageError(
+                    f"{self._changed} was changed by somebody else: "
+                    "resume to fetch what is not right any more"
+                )
             if torrent.is_finished and torrent.completed_at is None:
                 torrent.completed_at = self._facilities.wall_clock()
             if torrent.wants_to_run:

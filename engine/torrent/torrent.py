@@ -207,6 +207,11 @@ class Torrent(Holding):
             self.note("info", "checking all pieces")
         self.preparation.begin()
 
+    def check_changed(self, path: str) -> None:
+        """Verify what does not look as recorded any more, as the file at `path`."""
+        self.suspend()
+        self.preparation.begin(changed=path)
+
     def set_limits(self, *, down: int | None = None, up: int | None = None) -> None:
         """Limit this torrent, in bytes a second; 0 lifts a limit, None leaves it."""
         session = self._facilities
@@ -275,6 +280,7 @@ class Torrent(Holding):
         if self.live is None:
             known, self._known = self._known or self._facilities.new_peer_list(), None
             self.live = LiveTorrent(self, self._facilities, self.info, known)
+            self.live.watch.tick(self.live.now())
             self._owner.activated(self)
         return self.live
 
