@@ -19,7 +19,7 @@ from engine.storage.disk import Disk
 from engine.storage.file_stamps import FileStamp, FileStamps
 from engine.storage.filesystem import CUT_SHORT, REMOVED
 from engine.torrent.lifecycle import State
-from engine.torrent.resume import suspicious_files
+from engine.torrent.resume import suspicious_files, written_later
 
 if TYPE_CHECKING:
     from engine.torrent.torrent import Torrent
@@ -36,9 +36,11 @@ async def make_ready(torrent: Torrent, disk: Disk) -> None:
             for piece in lost:
                 have.discard(piece)
             torrent.checked(have)
-        suspects = find_suspects(torrent, await disk.run(partial(files.stamps, strict=True)))
+        stamps = await disk.run(partial(files.stamps, strict=True))
+        suspects = find_suspects(torrent, stamps)
         if suspects is None or suspects:
-            await check(torrent, disk, files, suspects)
+            later = written_later(torrent.record, stamps) if torrent.record else []
+            await check(torrent, disk, files, suspects, later)
         await disk.run(files.prepare)
         stamps = await disk.run(files.stamps)
         torrent.stamped(stamps)
@@ -139,16 +141,22 @@ async def settle_record(torrent: Torrent, disk: Disk) -> None:
 
 
 async def check(
-    torrent: Torrent, disk: Disk, files: ChosenFiles, suspects: Sequence[int] | None
+    torrent: Torrent,
+    disk: Disk,
+    files: ChosenFiles,
+    suspects: Sequence[int] | None,
+    later: Sequence[int] = (),
 ) -> None:
     """Verify the pieces of the files whose stamps are numbered in `suspects`, None = all, and tell
-    the torrent what it has. Of suspects only recorded pieces are read. Raises StorageError."""
+    the torrent what it has. Of suspects only recorded pieces are read, but of those that were
+    written to `later` than recorded all. Raises StorageError."""
     have = torrent.have
     if suspects is None:
         pieces: Sequence[int] = range(torrent.geometry.piece_count)
     else:
         touched = {index for file in suspects for index in files.pieces_at(file)}
-        pieces = sorted(index for index in touched if have[index])
+        unrecorded = {index for file in later for index in files.pieces_at(file)}
+        pieces = sorted(index for index in touched if have[index] or index in unrecorded)
 
     def progress(done: int, of: int) -> None:
         torrent.check_progress = done / of

@@ -47,7 +47,21 @@ def _looks_right(record: Record, then: FileStamp | None, seen: FileStamp | None)
         return True
     if record.is_clean or seen is None:
         return False
-    latest_ns = int((record.committed_at + COMMIT_GRACE_S) * 1e9)
     if then is None:
-        return seen.mtime_ns <= latest_ns
-    return seen.size_bytes >= then.size_bytes and then.mtime_ns <= seen.mtime_ns <= latest_ns
+        return seen.mtime_ns <= _latest_ns(record)
+    is_grown = seen.size_bytes >= then.size_bytes
+    return is_grown and then.mtime_ns <= seen.mtime_ns <= _latest_ns(record)
+
+
+def written_later(record: Record, now: Sequence[FileStamp | None]) -> list[int]:
+    """The numbers of the files that were written to when the record was out of date: they may have
+    more than it says, as after a time in which nothing could be committed."""
+    if record.is_clean:
+        return []
+    latest_ns = _latest_ns(record)
+    return [number for number, seen in enumerate(now) if seen and seen.mtime_ns > latest_ns]
+
+
+def _latest_ns(record: Record) -> int:
+    """The latest time of a write of ours that the record explains."""
+    return int((record.committed_at + COMMIT_GRACE_S) * 1e9)

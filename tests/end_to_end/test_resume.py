@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from engine.core.metainfo import Metainfo
+from engine.session.state_db import Changes
 from engine.torrent.lifecycle import State
+from engine.torrent.resume import COMMIT_GRACE_S
 from tests.end_to_end.rig import LOOPBACK, endpoint_of, running, seeding, until, until_state
 from tests.storage.torrents import sample
 
@@ -75,3 +82,32 @@ async def test_a_file_cut_by_somebody_else_costs_the_torrent_until_it_is_resumed
         torrent.start()
         await until_state(leecher, torrent, State.SEEDING)
     assert target.read_bytes() == content.data
+
+
+async def test_what_could_not_be_committed_is_found_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state file had no room for longer than its last commit explains."""
+    content = sample(2 * MIB, MIB // 16)
+    content.store(tmp_path / "source")
+    metainfo = Metainfo(content.info)
+    file = tmp_path / "target" / "t"
+
+    def full(_: Changes) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with running() as seeder, running(state_dir=tmp_path) as leecher:
+        await seeding(seeder, metainfo, tmp_path / "source")
+        leecher.set_limits(down=MIB)
+        torrent = await leecher.add(metainfo, save_path=file.parent, peers=[endpoint_of(seeder)])
+        await until(leecher, lambda: torrent.have.count > 4)
+        await leecher.committing.commit()
+        state = leecher.committing._state
+        assert state is not None
+        monkeypatch.setattr(state, "save", full)
+        leecher.set_limits(down=0)
+        await until_state(leecher, torrent, State.SEEDING)
+    later = time.time() + 2 * COMMIT_GRACE_S
+    os.utime(file, (later, later))
+    async with running(state_dir=tmp_path) as leecher:
+        await until_state(leecher, leecher.torrents[metainfo.info_hash], State.SEEDING)

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.storage.file_stamps import FileStamp
-from engine.torrent.resume import COMMIT_GRACE_S, Record, suspicious_files
+from engine.torrent.resume import COMMIT_GRACE_S, Record, suspicious_files, written_later
 
 SIZES = st.integers(0, 1 << 40)
 COMMITTED = st.floats(1e9, 4e9)
@@ -79,3 +79,11 @@ def test_a_record_of_other_files_vouches_for_none(
 ) -> None:
     assume(len(now) != len(record.stamps))
     assert suspicious_files(record, now) == list(range(len(now)))
+
+
+def test_files_written_to_after_the_last_commit_may_have_more_than_recorded() -> None:
+    late = FileStamp(100, int((1000.0 + COMMIT_GRACE_S + 1) * 1e9))
+    early = FileStamp(100, int(1000.0 * 1e9))
+    record = Record([early, early, None, early], 1000.0, is_clean=False)
+    assert written_later(record, [late, early, late, None]) == [0, 2]
+    assert written_later(replace(record, is_clean=True), [late, late, late, late]) == []
