@@ -21,6 +21,9 @@ MAX_TORRENT_BYTES = 32 * 1024 * 1024
 MAX_PIECE_LENGTH = 64 * 1024 * 1024
 MAX_FILES = 200_000
 MAX_TOTAL_LENGTH = 1 << 50
+MAX_TRACKERS = 500
+"""Each of them is asked where none answers: a torrent that names thousands is an attack on them, or
+on us. The rest is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +249,14 @@ def _entry(
 def _tiers(top: Mapping[bytes, Value]) -> tuple[tuple[str, ...], ...]:
     listed = top.get(b"announce-list")
     tiers = []
+    places = MAX_TRACKERS
     if isinstance(listed, list):
         for tier in listed:
             if isinstance(tier, list):
                 urls = tuple(
                     _text(url).strip() for url in tier if isinstance(url, bytes) and url.strip()
-                )
+                )[:places]
+                places -= len(urls)
                 if urls:
                     tiers.append(urls)
     if not tiers and (url := _text(top.get(b"announce")).strip()):

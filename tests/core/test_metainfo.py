@@ -465,3 +465,14 @@ def test_any_dictionary_is_sound_or_refused(changes: Dict, is_single: bool) -> N
 def test_what_is_no_torrent_is_called_so(data: bytes) -> None:
     with pytest.raises(InputError, match="not a torrent"):
         Metainfo.parse(data)
+
+
+def test_of_thousands_of_trackers_the_first_count() -> None:
+    urls = [f"http://tracker{number}.test/announce" for number in range(3 * metainfo.MAX_TRACKERS)]
+    for tiers in (
+        [[url] for url in urls],
+        [urls],
+        [[*urls[:7]], urls[7:]],
+    ):
+        listed = Metainfo.parse(torrent(**{"announce-list": tiers}))
+        assert [url for tier in listed.trackers for url in tier] == urls[: metainfo.MAX_TRACKERS]
