@@ -16,7 +16,7 @@ from engine.core.compact import Endpoint
 from engine.discovery.announce import AnnounceEvent, AnnounceReply, AnnounceRequest
 from engine.discovery.announce_schedule import AnnounceSchedule
 from engine.discovery.tracker_tiers import TrackerTiers
-from engine.errors import TrackerError, TrackerUnreachable
+from engine.errors import TrackerError, TrackerReplyError, TrackerUnreachable
 from engine.swarm.peer_list import PeerSource
 from engine.torrent.facilities import Facilities
 
@@ -214,6 +214,10 @@ class Announcer:
         except TrackerError as error:
             failure = error
             self._on_failure(tracker, error)
+        except Exception as error:
+            # A mistake of ours, which would be made again at once if it were not a failure.
+            self._on_failure(tracker, TrackerReplyError(repr(error).removesuffix("()")))
+            raise
         except BaseException:
             tracker.schedule.abandoned(self._now())
             raise

@@ -166,6 +166,24 @@ async def test_warnings_and_failures_go_to_the_log_without_the_passkey(
     assert not any("secret" in text for text in texts)
 
 
+async def test_a_mistake_of_ours_is_not_made_again_at_once(
+    session: Session, tracker: Tracker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    async def mistaken(url: str, request: AnnounceRequest) -> AnnounceReply:
+        asked.append(url)
+        raise ZeroDivisionError
+
+    session.facilities.trackers.announce = mistaken  # type: ignore[method-assign]
+    torrent = await _add(session, tmp_path, (ONE,), (TWO,))
+    await until(session, lambda: len(asked) >= 2)
+    assert asked == [ONE, TWO]
+    assert torrent.announcer.trackers[ONE].error == "ZeroDivisionError"
+    assert "a task failed" in caplog.text
+    session.facilities.trackers.announce = tracker.announce  # type: ignore[method-assign]
+
+
 async def test_one_that_works_moves_to_the_front_of_its_tier(
     session: Session, tracker: Tracker, tmp_path: Path
 ) -> None:
