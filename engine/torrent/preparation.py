@@ -95,6 +95,7 @@ class Preparation:
             self._check = None
             torrent.needs_check = False
             if self._changed and not torrent.is_finished:
+                torrent.wants_to_run = False  # the next start shall not fetch it unasked either
                 raise StorageError(
                     f"{self._changed} was changed by somebody else: "
                     "resume to fetch what is not right any more"

@@ -49,6 +49,23 @@ async def test_a_file_that_somebody_writes_to_under_a_seed_is_not_given_any_more
         await until_state(seeder, seed, State.DOWNLOADING)
 
 
+async def test_what_others_wrote_is_not_written_over_by_the_next_start(tmp_path: Path) -> None:
+    content = sample([Layout("a", PIECE * 4), Layout("b", PIECE * 4)], PIECE)
+    file = tmp_path / "source" / "t" / "b"
+    content.store(tmp_path / "source")
+    async with running(state_dir=tmp_path) as seeder:
+        seed = await seeding(seeder, Metainfo(content.info), tmp_path / "source")
+        file.write_bytes(b"edited".ljust(PIECE * 4))
+        seed.wake()
+        await until_state(seeder, seed, State.ERROR)
+    async with running(state_dir=tmp_path) as seeder:
+        (seed,) = seeder.torrents.values()
+        assert (seed.state, seed.wants_to_run) == (State.PAUSED, False)
+        assert seed.have.count == 4
+        seed.start()
+        await until_state(seeder, seed, State.DOWNLOADING)
+
+
 async def test_a_file_that_was_only_touched_is_given_after_a_check(tmp_path: Path) -> None:
     content = sample(PIECE * 4, PIECE)
     content.store(tmp_path / "source")
