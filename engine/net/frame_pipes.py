@@ -17,6 +17,7 @@ import errno
 import fcntl
 import mmap
 import os
+import resource
 import socket
 import sys
 from array import array
@@ -31,11 +32,21 @@ _PAGE = mmap.PAGESIZE
 _PIPE_BYTES = 256 * _PAGE
 _MAX_PIPES = 16
 """That may be in use. A user may have 64 of this size (/proc/sys/fs/pipe-user-pages-soft)."""
+_SHARE = 64
+"""And of the descriptors that this process may have one in so many, each pipe being two of them:
+what is over must do for files, and for whoever controls us."""
+_REFUSED = frozenset([errno.EINVAL, errno.ENOSYS, errno.EPERM])
+"""What a kernel answers that does not let a pipe be sent; none of them is said of a connection."""
 _WINDOW_BYTES = MAX_FRAMES * BLOCK_LENGTH + _PAGE
 _NOWHERE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _MAP_FIXED = 0x10
 _FAILED = ctypes.c_void_p(-1).value
 _IS_LINUX = sys.platform == "linux" and sys.maxsize > 1 << 32
+
+
+def _most_pipes() -> int:
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MAX_PIPES if allowed == resource.RLIM_INFINITY else min(_MAX_PIPES, allowed // _SHARE)
 
 
 def _call(library: Callable[..., Any], name: str, result: Any, *arguments: Any) -> Any:
@@ -94,10 +105,15 @@ class PipedFrames:
         return self
 
     def send_to(self, sock: socket.socket) -> int:
-        """See KernelSpan."""
-        count = os.splice(
-            self._pipe.read_end, sock.fileno(), self._length, flags=os.SPLICE_F_NONBLOCK
-        )
+        """See KernelSpan. Where it is forbidden nothing is tried so again."""
+        try:
+            count = os.splice(
+                self._pipe.read_end, sock.fileno(), self._length, flags=os.SPLICE_F_NONBLOCK
+            )
+        except OSError as error:
+            if error.errno in _REFUSED:
+                self._pipes.close()
+            raise
         self._in_pipe -= count
         return count
 
@@ -117,7 +133,7 @@ class FramePipes:
     def __init__(self) -> None:
         self._free: list[Pipe] = []
         self.in_use = 0
-        self._most = _MAX_PIPES if _vmsplice else 0
+        self._most = _most_pipes() if _vmsplice else 0
         self._heads: mmap.mmap | None = None
         self._heads_at = 0
         self._window = 0
@@ -192,6 +208,7 @@ class FramePipes:
         mapped = shift + count * BLOCK_LENGTH
         flags = mmap.MAP_SHARED | _MAP_FIXED
         if _mmap(self._window, mapped, mmap.PROT_READ, flags, fd, at - shift) == _FAILED:
+            self._abandon()
             return -1
         self._heads[: len(heads)] = heads
         places, _ = self._places.buffer_info()
@@ -199,8 +216,15 @@ class FramePipes:
         if length < 0 and ctypes.get_errno() != errno.EFAULT:
             self._most = 0  # not on this machine: no such call, or it is forbidden
         self._heads.madvise(mmap.MADV_DONTNEED)
-        _mmap(self._window, _WINDOW_BYTES, 0, _NOWHERE | _MAP_FIXED, -1, 0)
+        if _mmap(self._window, _WINDOW_BYTES, 0, _NOWHERE | _MAP_FIXED, -1, 0) == _FAILED:
+            self._abandon()
         return length
+
+    def _abandon(self) -> None:
+        """Touch the window no more, and be done: where the kernel failed to map something it leaves
+        a gap, which another thread may fill with its own memory at any moment."""
+        self._heads = None
+        self.close()
 
     def _lay_out(self, shift: int, head_length: int) -> None:
         self._places = array("Q")

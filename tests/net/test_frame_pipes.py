@@ -7,6 +7,7 @@ import mmap
 import os
 import random
 import resource
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from tests.net.test_peer_connection import Pair, Recorder, _pair
 HEAD = 13
 CONTENT = random.Random(3).randbytes(100 * BLOCK_LENGTH + 77)
 FRAME = HEAD + BLOCK_LENGTH
+_NO_REPLACE = 0x100000
+"""Of mmap: fail where something is mapped already."""
 
 
 @pytest.fixture
@@ -141,6 +144,66 @@ def test_a_file_that_cannot_be_mapped_is_not_sent(tmp_path: Path, pipes: FramePi
     os.close(opened)
     assert pipes.fill(_heads(1, 2), opened, 0, 2) is None, "there is none of this number"
     assert pipes.in_use == 0
+
+
+def _access(address: int) -> str | None:
+    """What may be done with the memory there; None if there is none."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        places, access, *_ = line.split()
+        start, end = (int(place, 16) for place in places.split("-"))
+        if start <= address < end:
+            return access
+    return None
+
+
+def test_what_comes_to_lie_in_a_gap_of_the_window_is_left_alone(fd: int, pipes: FramePipes) -> None:
+    """The kernel unmaps what was there before it asks a file; any thread may get that place."""
+    _fill(pipes, _heads(1, 2), fd, 0).give_back()
+    window = pipes._window
+    with socket.socket(type=socket.SOCK_DGRAM) as cannot_be_mapped:
+        assert pipes.fill(_heads(1, 2), cannot_be_mapped.fileno(), 0, 2) is None
+    if _access(window) is not None:
+        pytest.skip("this kernel leaves no gap")
+    writable = mmap.PROT_READ | mmap.PROT_WRITE
+    theirs = frame_pipes._mmap(
+        window, mmap.PAGESIZE, writable, frame_pipes._NOWHERE | _NO_REPLACE, -1, 0
+    )
+    assert theirs == window
+    assert pipes.fill(_heads(1, 2), fd, 0, 2) is None
+    assert _access(theirs) == "rw-p"
+    pipes.close()
+    assert _access(theirs) == "rw-p"
+    frame_pipes._munmap(theirs, frame_pipes._WINDOW_BYTES)
+
+
+async def test_where_the_kernel_sends_no_pipe_one_connection_pays_for_it(
+    pair: Pair, fd: int, pipes: FramePipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    piped = _fill(pipes, _heads(1, 2), fd, 0)
+    pair.connection.write_span(piped, piped.give_back)
+    monkeypatch.setattr(os, "splice", refuse)
+    pair.connection.flush()
+    assert pair.connection.is_closed
+    assert pipes.in_use == 0
+    assert pipes.fill(_heads(1, 2), fd, 0, 2) is None, "no other one is tried so"
+
+
+def test_where_descriptors_are_few_most_are_left_to_others(fd: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        pipes = FramePipes()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    out = [pipes.fill(_heads(1, 2), fd, 0, 2) for _ in range(frame_pipes._MAX_PIPES)]
+    held = [piped for piped in out if piped is not None]
+    for piped in held:
+        piped.give_back()
+    pipes.close()
+    assert 0 < 2 * len(held) <= 256 // 32
 
 
 def test_more_than_goes_into_a_pipe_is_refused(fd: int, pipes: FramePipes) -> None:
