@@ -86,6 +86,7 @@ class CipherConnection:
         self._inner.write(data, sent)
 
     def write_span(self, span: KernelSpan, sent: Callable[[], None]) -> None:
+        assert self._encipher is None, "see sends_spans: it would leave as plain bytes"
         self._inner.write_span(span, sent)
 
     def flush(self) -> None:
