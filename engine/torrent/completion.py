@@ -27,6 +27,8 @@ _JOB_BYTES = 2 * 1024 * 1024
 get the interpreter back it costs 50 µs of both cores, and each job needs that several times."""
 _LARGE_PIECE_BYTES = 1024 * 1024
 """From here on a piece is a job of its own."""
+_MANY_LATE = 4096
+"""Pieces that a peer has not heard of take memory; so many do not wait for its next seconds."""
 
 
 class Completion:
@@ -155,3 +157,5 @@ class Completion:
                 peer.send(peer.take_late_haves() + frames)
             else:
                 peer.late_haves += indexes
+                if len(peer.late_haves) >= _MANY_LATE:
+                    peer.send(peer.take_late_haves())

@@ -6,6 +6,9 @@ import asyncio
 import threading
 from pathlib import Path
 
+import pytest
+
+from engine.torrent import completion
 from engine.torrent.lifecycle import State
 from tests.fakes import scripted_peer as wire
 from tests.fakes.scripted_peer import ScriptedPeer
@@ -88,6 +91,24 @@ async def test_who_can_do_nothing_with_a_piece_hears_of_it_all_the_same(tmp_path
         for visitor in (giver, choked):
             told = {(await visitor.until(wire.HAVE)).numbers[0] for _ in asked}
             assert told == {index for index, _, _ in asked}
+
+
+async def test_many_pieces_do_not_wait_until_somebody_can_use_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completion, "_MANY_LATE", 4)
+    async with one_torrent(tmp_path, content=SMALL) as one:
+        giver = await one.visitor(0, has=ALL)
+        choked = await one.visitor(1, has=bytes(COUNT // 8))
+        await one.until(lambda: one.known(0).pieces.is_full)
+        peer = one.known(1)
+        peer.protocol.peer_interested = peer.protocol.am_choking = True
+        peer.told_at = float("inf")  # the seconds for which it may wait are never over
+        giver.send(wire.frame(wire.UNCHOKE))
+        asked = await _requests(giver, 8)
+        giver.send(*(one.block(*request) for request in asked))
+        told = {(await choked.until(wire.HAVE)).numbers[0] for _ in range(4)}
+        assert told <= {index for index, _, _ in asked}
 
 
 async def test_a_corrupt_piece_among_good_ones_costs_its_sender_and_nothing_else(
