@@ -118,7 +118,7 @@ class Connection(Protocol):
         """True if bytes can leave which the kernel sends by itself."""
 
     def write_span(self, span: KernelSpan, sent: Callable[[], None]) -> None:
-        """Queue bytes that the kernel sends by itself, where `sends_spans`; otherwise as `write`.
+        """Queue bytes that the kernel sends by itself; only where `sends_spans`.
 
         They are the connection's until `sent` is called (also when it closes first). If they are
         gone, or cannot be read, they are told that they are `lost`, and the connection closes.

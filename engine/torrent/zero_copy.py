@@ -8,12 +8,11 @@ Only where many are sent at a time; for few a copy costs less than the system ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.core.geometry import BLOCK_LENGTH, Span
-from engine.net.frame_pipes import MAX_FRAMES
 from engine.net.kernel_span import FileSpan
 from engine.storage.reader import read
 from engine.swarm.upload_queue import Run
@@ -44,20 +43,16 @@ class ZeroCopy:
 
     def send(self, peer: Peer, batch: list[Run | Span]) -> list[Run | Span]:
         """Send from the front of a batch as long as that can be done so; returns the rest."""
+        joined, per_piece = peer.joined, self._swarm.geometry.blocks_per_piece
+        send = self._send_file if joined > 1 else self._send_pipe
         for number, entry in enumerate(batch):
             if len(entry) == 3:
                 return batch[number:]
-            for first, end in self._cut(entry, peer.joined):
-                send = self._send_file if peer.joined > 1 else self._send_pipe
+            runs = joined_frames(*entry, per_piece, joined) if joined > 1 else (entry,)
+            for first, end in runs:
                 if not send(peer, first, end):
                     return [(first, entry[1]), *batch[number + 1 :]]
         return []
-
-    def _cut(self, run: Run, joined: int) -> Iterator[Run]:
-        if joined > 1:
-            return joined_frames(*run, self._swarm.geometry.blocks_per_piece, joined)
-        first, end = run
-        return ((at, min(at + MAX_FRAMES, end)) for at in range(first, end, MAX_FRAMES))
 
     def _send_file(self, peer: Peer, first: int, end: int) -> bool:
         """Send blocks of one piece as one frame; False if they are few, or not in the cache."""

@@ -17,6 +17,7 @@ import pytest
 from engine.core.file_wishes import FileWishes
 from engine.core.metainfo import Metainfo
 from engine.errors import StorageError
+from engine.session.session import Session
 from engine.session.state_db import StateDb
 from engine.storage.chosen_files import ChosenFiles
 from engine.torrent.lifecycle import State
@@ -293,8 +294,10 @@ async def test_a_note_without_metainfo_costs_the_part_file_only(
     assert not _notes(tmp_path)
 
 
-def _without_room(state: StateDb, monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_room(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be written into the state file. Of a full disk SQLite says this much."""
+    state = session.committing._state
+    assert state is not None
 
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
@@ -309,15 +312,13 @@ async def test_data_can_be_deleted_to_make_room_on_the_disk_of_the_state_file(
     async with running(state_dir=tmp_path) as session:
         torrent = await seeding(session, METAINFO, save)
         await session.committing.commit()
-        state = session.committing._state
-        assert state is not None
         delete = ChosenFiles.delete
 
         def making_room(files: ChosenFiles) -> None:
             delete(files)
             monkeypatch.undo()
 
-        _without_room(state, monkeypatch)
+        _without_room(session, monkeypatch)
         monkeypatch.setattr(ChosenFiles, "delete", making_room)
         await session.remove(torrent, delete_data=True)
         assert _left(save) == ["t/sub/foreign"]
@@ -334,10 +335,8 @@ async def test_what_cannot_be_forgotten_stays_in_the_list(
     async with running(state_dir=tmp_path) as session:
         torrent = await seeding(session, METAINFO, save)
         await session.committing.commit()
-        state = session.committing._state
-        assert state is not None
         with monkeypatch.context() as patched:
-            _without_room(state, patched)
+            _without_room(session, patched)
             with pytest.raises(StorageError, match="full"):
                 await session.remove(torrent, delete_data=deletes)
         assert list(session.torrents.values()) == [torrent]

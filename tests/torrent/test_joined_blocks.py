@@ -258,17 +258,24 @@ async def test_joined_blocks_beyond_a_piece_cost_the_connection(
         assert await honest.is_alive()
 
 
+async def _stopped_half_way(one: OneTorrent) -> tuple[ScriptedPeer, bytes]:
+    """One that is asked for the first piece, and has sent six blocks of it joined, and a bit of the
+    next; returns what it has not sent yet, too."""
+    slow = await one.visitor(0, has=b"\x80")
+    slow.send(wire.frame(wire.UNCHOKE))
+    for _ in range(16):
+        await slow.until(wire.REQUEST)
+    whole = _joined(0, 0, 16)
+    half = 13 + 6 * BLOCK + 1000
+    slow.send(whole[:half])
+    await one.until(lambda: one.known(0).down.total == 6 * BLOCK)
+    return slow, whole[half:]
+
+
 async def test_a_block_that_is_cancelled_half_way_is_no_offence(tmp_path: Path) -> None:
     """Others bring it while its first half is in its place already: theirs counts."""
     async with one_torrent(tmp_path, content=CONTENT) as one:
-        slow = await one.visitor(0, has=b"\x80")
-        slow.send(wire.frame(wire.UNCHOKE))
-        for _ in range(16):
-            await slow.until(wire.REQUEST)
-        whole = _joined(0, 0, 16)
-        half = 13 + 6 * BLOCK + 1000
-        slow.send(whole[:half])
-        await one.until(lambda: one.known(0).down.total == 6 * BLOCK)
+        slow, rest = await _stopped_half_way(one)
         quick = await one.visitor(1, has=b"\x80")
         quick.send(wire.frame(wire.UNCHOKE))
         while not one.torrent.have.count:
@@ -278,7 +285,7 @@ async def test_a_block_that_is_cancelled_half_way_is_no_offence(tmp_path: Path) 
             elif said.id == wire.HAVE:
                 assert said.numbers == (0,)
                 break
-        slow.send(whole[half:])
+        slow.send(rest)
         assert await slow.is_alive()
         assert (tmp_path / "t").read_bytes()[:PIECE] == CONTENT.piece(0)
         assert one.torrent.wasted_bytes == 10 * BLOCK
@@ -288,14 +295,7 @@ async def test_what_comes_after_a_piece_was_given_up_lands_in_no_other(tmp_path:
     """Though its memory is lent to that one, and a read that found nothing had looked up the
     place: where bytes belong is asked anew before each read."""
     async with one_torrent(tmp_path, content=CONTENT) as one:
-        slow = await one.visitor(0, has=b"\x80")
-        slow.send(wire.frame(wire.UNCHOKE))
-        for _ in range(16):
-            await slow.until(wire.REQUEST)
-        whole = _joined(0, 0, 16)
-        half = 13 + 6 * BLOCK + 1000
-        slow.send(whole[:half])
-        await one.until(lambda: one.known(0).down.total == 6 * BLOCK)
+        slow, rest = await _stopped_half_way(one)
         download, connection = one.live.download, one.known(0).connection
         assert isinstance(connection, PeerConnection)
         connection._on_readable()  # as the kernel has it at times: there is nothing
@@ -312,6 +312,6 @@ async def test_what_comes_after_a_piece_was_given_up_lands_in_no_other(tmp_path:
         assert other is not None
         assert other.obj is memory.obj
         before = bytes(other)
-        slow.send(whole[half:])
+        slow.send(rest)
         assert await slow.is_alive()
         assert bytes(other) == before
